@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vaultd: the daemon that keeps AWS access keys, and the contract it offers (see PROTOCOL.md)."""

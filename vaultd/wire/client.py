@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client's end of the socket, for every command but `get` (which must not import json: see awsvault/get.py)."""
+
+import os
+import secrets
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from vaultd.wire import paths, protocol
+from vaultd.wire.errors import DaemonHung, DaemonUnreachable, ProtocolMismatch, Refused
+
+CONNECT_TIMEOUT_S = 2.0
+REPLY_TIMEOUT_S = 60.0  # longest silence between two lines of an answer; long work sends progress
+
+
+class Connection:
+    """One request and its answer. Knows the daemon's uid before it sends a byte."""
+
+    def __init__(self, home: str | None, timeout_s: float = REPLY_TIMEOUT_S) -> None:
+        self._socket = _connect(home)
+        self._socket.settimeout(timeout_s)
+        self._buffer = b""
+
+    def send(self, frame: protocol.Frame) -> None:
+        self._socket.sendall(protocol.encode(frame))
+
+    def line(self) -> bytes:
+        """The next line. Raises EOFError when the daemon is gone, DaemonHung when it is silent for too long."""
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > protocol.MAX_FRAME:
+                raise ProtocolMismatch
+            try:
+                chunk = self._socket.recv(protocol.MAX_FRAME)
+            except TimeoutError:
+                raise DaemonHung from None
+            if not chunk:
+                raise EOFError
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _connect(home: str | None) -> socket.socket:
+    """Connect to the first socket of paths.socket_dirs that somebody of our uid listens on."""
+    paths.need_home(home)
+    for directory in paths.socket_dirs(home):
+        path = paths.socket_path(directory)
+        try:
+            paths.check_private_dir(directory)
+        except FileNotFoundError:
+            continue
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            sock.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            sock.close()
+            continue
+        except OSError:  # a full backlog (EAGAIN) or a time-out: somebody listens and does not accept
+            sock.close()
+            raise DaemonHung from None
+        if peer_uid(sock) != os.getuid():
+            sock.close()
+            raise Refused(f"{path} is served by another user", hint="remove it, then run: awsvault unlock")
+        return sock
+    raise DaemonUnreachable
+
+
+def peer_uid(sock: socket.socket) -> int:
+    """The uid of the process at the other end of a connected Unix socket."""
+    if sys.platform == "linux":
+        data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", data)[1])
+    # macOS and BSD: struct xucred {u_int version; uid_t uid; ...} by LOCAL_PEERCRED at level SOL_LOCAL. Not run.
+    data = sock.getsockopt(0, 1, 76)
+    version, uid = struct.unpack_from("=Ii", data)
+    if version != 0:
+        raise Refused("this system's peer credentials have an unknown form")
+    return int(uid)
+
+
+def call(
+    op: str,
+    *,
+    home: str | None = None,
+    on_progress: Callable[[str], None] = lambda _text: None,
+    timeout_s: float = REPLY_TIMEOUT_S,
+    **fields: Any,
+) -> protocol.Frame:
+    """Ask the daemon once and return its answer; raises what the daemon answers, and DaemonUnreachable.
+
+    A daemon that locks replaces itself, and a connection it had accepted then ends before the first byte of an
+    answer. One retry cures that. It is safe for every operation: the request id makes the daemon remember an answer
+    it has given, and an answer not begun before EOF was not given (PROTOCOL.md, "Retries").
+    """
+    frame = protocol.request(op, request=secrets.token_hex(16), **fields)
+    for attempt in (1, 2):
+        connection = Connection(home, timeout_s)
+        started = False
+        try:
+            connection.send(frame)
+            while True:
+                reply = protocol.decode(connection.line())
+                started = True
+                if "progress" not in reply:
+                    break
+                on_progress(str(reply["progress"]))
+        except (EOFError, ConnectionError):
+            if started or attempt == 2 or op not in IDEMPOTENT:
+                raise DaemonUnreachable("vaultd ended before it answered") from None
+            continue
+        finally:
+            connection.close()
+        protocol.raise_error(reply)
+        return reply
+    raise AssertionError("unreachable")
+
+
+#: Operations that may be asked twice when the daemon ended before the first byte of its answer.
+IDEMPOTENT = frozenset({"status", "names", "list", "show", "get", "lock", "unlock"})
