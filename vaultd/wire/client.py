@@ -69,7 +69,7 @@ def _connect(home: str | None) -> socket.socket:
             sock.close()
             raise Refused(f"{path} is served by another user", hint="remove it, then run: awsvault unlock")
         return sock
-    raise DaemonUnreachable
+    raise paths.unreachable(home)
 
 
 def peer_uid(sock: socket.socket) -> int:
@@ -93,13 +93,15 @@ def call(
     timeout_s: float = REPLY_TIMEOUT_S,
     **fields: Any,
 ) -> protocol.Frame:
-    """Ask the daemon once and return its answer; raises what the daemon answers, and DaemonUnreachable.
+    """Ask the daemon and return its answer. Raises what the daemon answers, NoVault or DaemonUnreachable.
 
-    A daemon that locks replaces itself, and a connection it had accepted then ends before the first byte of an
-    answer. One retry cures that. It is safe for every operation: the request id makes the daemon remember an answer
-    it has given, and an answer not begun before EOF was not given (PROTOCOL.md, "Retries").
+    A daemon that locks replaces itself, and a connection that it had accepted then ends before the first byte of an
+    answer. One retry cures that, for operations that may be done twice. The others carry a request id, by which the
+    daemon refuses to do one twice (PROTOCOL.md, "Retries").
     """
-    frame = protocol.request(op, request=secrets.token_hex(16), **fields)
+    if op not in IDEMPOTENT:
+        fields["request"] = secrets.token_hex(16)
+    frame = protocol.request(op, **fields)
     for attempt in (1, 2):
         connection = Connection(home, timeout_s)
         started = False

@@ -15,7 +15,7 @@ import pwd
 import stat
 import sys
 
-from vaultd.wire.errors import NoVault, Refused, Usage
+from vaultd.wire.errors import DaemonUnreachable, NoVault, Refused, Usage
 
 SOCKET_NAME = "vaultd.sock"
 MAX_SOCKET_PATH = 107 if sys.platform == "linux" else 103  # bytes: sun_path less its NUL (unix(7); macOS: sys/un.h)
@@ -81,7 +81,17 @@ def check_private_dir(directory: str) -> None:
         raise Refused(f"{directory} is open to other users", hint=f"run: chmod 700 {directory}")
 
 
+def unreachable(home: str | None) -> DaemonUnreachable | NoVault:
+    """Why nothing answers: there is no vault to serve yet, or there is one and no daemon.
+
+    Only a guess at what to tell the user, from this side of the socket: the daemon knows where the vault is.
+    """
+    base = "Library/Application Support" if sys.platform == "darwin" else ".local/share"
+    data = home or os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(login_home(), base), "awsvault")
+    return DaemonUnreachable() if os.path.lexists(os.path.join(data, "vault")) else NoVault()
+
+
 def need_home(home: str | None) -> None:
     """Raise NoVault when an explicit home does not exist: a typing error must not grow a second vault."""
     if home and not os.path.isdir(home):
-        raise NoVault(f"there is no directory {home}", hint="run: awsvault --home DIR init")
+        raise NoVault(f"there is no vault in {home}", hint=f"run: awsvault --home {home} init")
