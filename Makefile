@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target does its own set-up: it needs python3 (3.11 or newer, with venv) and make, nothing else.
+# Another interpreter: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup test lint demo bench torture conformance lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo         the whole job against a local stand-in for AWS, start to end'
+	@echo 'make test         the test suite'
+	@echo 'make lint         ruff, mypy, import contracts'
+	@echo 'make bench        speed and memory, as ratios within one run'
+	@echo 'make torture      faults: what `make test` has no time for'
+	@echo 'make conformance  real AWS SDKs and tools'
+	@echo 'make lock         pin the newest versions of everything, with hashes, in .ci/'
+	@echo 'make clean        remove .venv and caches'
+
+setup:
+	@$(PYTHON) .ci/setup.py
+
+test: setup
+	@$(BIN)/python -m pytest
+
+# All four say their piece; one failure is enough.
+lint: setup
+	@status=0; \
+	$(BIN)/python -m ruff check || status=1; \
+	$(BIN)/python -m ruff format --check || status=1; \
+	$(BIN)/python -m mypy || status=1; \
+	$(BIN)/lint-imports || status=1; \
+	exit $$status
+
+demo: setup
+	@$(BIN)/python tests/demo/demo.py
+
+bench: setup
+	@$(BIN)/python tests/bench/bench.py
+
+# Both folders fill with the features that need them (rotation; the container endpoint and more SDKs).
+torture conformance: setup
+	@if ls tests/$@/test_*.py >/dev/null 2>&1; \
+	then $(BIN)/python -m pytest tests/$@; \
+	else echo 'tests/$@ holds no test yet: see `make test` and `make demo` for what is covered today'; fi
+
+lock:
+	@$(PYTHON) .ci/setup.py lock
+
+clean:
+	rm -rf .venv .venv.lock .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
+	find vaultd cli tests -name __pycache__ -type d -exec rm -rf {} +
