@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What AWS's answers say, checked before anybody believes them.
+
+Pure: gets the parsed reply as a mapping. Whatever is not of the expected shape is a ValueError, LookupError or
+TypeError, and becomes "did not answer as AWS does" at the edge: a captive portal must not end up in the vault.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from vaultd.core.secret import Secret
+from vaultd.core.sessions import Credentials, Session
+
+Reply = Mapping[str, Any]
+
+# AWS promises no lengths; these only keep nonsense out and an answer inside a frame of 64 KiB.
+_ARN = re.compile(r"arn:(aws[a-z-]{0,20}):(?:iam|sts)::([0-9]{12}):([!-~]{1,1600})\Z")
+_KEY_ID = re.compile(r"[A-Za-z0-9_]{16,128}\Z")
+_WORD = re.compile(r"[!-~]{1,32768}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    account: str
+    arn: str
+    user_id: str
+
+    @property
+    def partition(self) -> str:
+        return self.arn.split(":")[1]
+
+    @property
+    def is_root(self) -> bool:
+        return self.arn.endswith(":root")
+
+    @property
+    def user_name(self) -> str | None:
+        """The IAM user's name without its path; None for the root user and for roles."""
+        resource = self.arn.split(":", 5)[5]
+        return resource.rsplit("/", 1)[1] if resource.startswith("user/") else None
+
+
+@dataclass(frozen=True, slots=True)
+class LastUsed:
+    service: str
+    region: str
+    at: datetime
+
+
+def identity(reply: Reply) -> Identity:
+    arn = _ARN.match(reply["Arn"])
+    if arn is None or arn[2] != reply["Account"]:
+        raise ValueError("not an identity")
+    return Identity(account=arn[2], arn=arn[0], user_id=_word(reply["UserId"]))
+
+
+def session(reply: Reply) -> Session:
+    given = reply["Credentials"]
+    if not _KEY_ID.match(given["AccessKeyId"]):
+        raise ValueError("not a key id")
+    secret, token = Secret(_word(given["SecretAccessKey"])), Secret(_word(given["SessionToken"]))
+    return Session(Credentials(given["AccessKeyId"], secret, token), _utc(given["Expiration"]))
+
+
+def created_at(reply: Reply, access_key_id: str) -> datetime | None:
+    """When this key was made; None when the list does not hold it."""
+    mine = [key for key in reply["AccessKeyMetadata"] if key["AccessKeyId"] == access_key_id]
+    return _utc(mine[0]["CreateDate"]) if mine else None
+
+
+def last_used(reply: Reply) -> LastUsed | None:
+    """The last use; None for a key never used, which AWS tells by leaving the date out."""
+    use = reply["AccessKeyLastUsed"]
+    if "LastUsedDate" not in use:
+        return None
+    return LastUsed(_word(use["ServiceName"]), _word(use["Region"]), _utc(use["LastUsedDate"]))
+
+
+def _word(text: str) -> str:
+    if not _WORD.match(text):
+        raise ValueError("not a printable word")
+    return text
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment.astimezone(UTC)

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AWS itself: the few calls that the daemon makes, and nothing ambient.
+
+The only importer of boto3, inside functions: a locked daemon does not pay its 30 MiB and 0.2 s. Every call blocks, so
+callers run it in a thread. Must not know profiles, the vault or the socket.
+
+Nothing of the environment or of ~/.aws reaches a call: a profile with our own hook in it would make the daemon call
+itself, and a planted AWS_ENDPOINT_URL would send signed requests elsewhere (R16). So every botocore variable is cut off
+from its environment variable and file key, and the one source of credentials that botocore can find is the call's own.
+"""
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any, NamedTuple, TypeVar
+
+from vaultd.core import replies
+from vaultd.core.refusals import DENIED, UNKNOWN_KEY, Refusal, explain
+from vaultd.core.replies import Identity, LastUsed
+from vaultd.core.sessions import Credentials, Session
+from vaultd.wire.errors import AwsFailed, Usage, printable
+
+__all__ = ["Aws", "AwsSettings", "Identity", "LastUsed"]
+
+#: Partitions in the order in which a key without a region is looked for, and where their STS is asked then.
+HOME_REGION = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 10
+ATTEMPTS = 3  # botocore's standard mode: the first and two retries
+
+UNTOLD = DENIED | UNKNOWN_KEY | {"NoSuchEntity"}
+
+_REGION = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,16}){1,4}-[0-9]{1,2}\Z")
+
+_Value = TypeVar("_Value")
+
+#: Read by botocore and its parts straight from the environment, with no setting to turn them off.
+_UNGOVERNED = ("BOTOCORE_EXPERIMENTAL__PLUGINS", "AWS_EXECUTION_ENV", "_X_AMZN_TRACE_ID", "SSLKEYLOGFILE")
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSettings:
+    """`[aws]` of config.toml. Its reader has checked that a plain http endpoint is on loopback."""
+
+    endpoint_url: str | None = None
+    proxy: str | None = None
+    ca_bundle: str | None = None
+    region: str | None = None
+
+
+class _Signing(NamedTuple):
+    """The shape that botocore's signers read."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
+
+
+class _CallersOwn:
+    """What botocore takes for its credential chain: the credentials of the call this very thread is making.
+
+    Clients are cached and shared by threads, so they must hold no secret; and because this is the whole chain, no
+    mistake here or there can fall through to a file, a process or the instance metadata service.
+    """
+
+    method = "explicit"
+    account_id = None
+
+    def __init__(self) -> None:
+        self._thread = threading.local()
+
+    @contextmanager
+    def signing_as(self, credentials: Credentials) -> Iterator[None]:
+        self._thread.credentials = credentials
+        try:
+            yield
+        finally:
+            del self._thread.credentials
+
+    def load_credentials(self) -> "_CallersOwn":
+        return self
+
+    def get_frozen_credentials(self) -> _Signing:
+        own: Credentials = self._thread.credentials
+        token = own.session_token
+        return _Signing(own.access_key_id, own.secret.reveal(), token.reveal() if token else None)
+
+    def get_deferred_property(self, _name: str) -> Any:
+        return lambda: None
+
+
+class Aws:
+    """Blocking and thread-safe. Every failure is an AwsFailed that says what AWS said and what helps."""
+
+    def __init__(
+        self,
+        settings: AwsSettings,
+        *,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        self._settings = settings
+        self._timeouts = (connect_timeout_s, read_timeout_s)
+        self._attempts = attempts
+        self._signer = _CallersOwn()
+        self._lock = threading.RLock()  # botocore's sessions are not thread-safe, its clients are
+        self._session: Any = None
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def warm_up(self) -> None:
+        """Import boto3 and build the client that the first call will need; makes no call."""
+        region = self._settings.region or HOME_REGION["aws"]
+        self._client("sts", region)
+
+    def identify(self, credentials: Credentials, *, region: str | None) -> tuple[str, Identity]:
+        """The partition that knows this key, and whose it is."""
+        if region or self._settings.endpoint_url:
+            identity = self._identity(credentials, self.partition_of(region) if region else "aws", region)
+            return identity.partition, identity
+        preferred = self.partition_of(self._settings.region) if self._settings.region else "aws"
+        for partition in sorted(HOME_REGION, key=lambda name: name != preferred):
+            try:
+                return partition, self._identity(credentials, partition, None)
+            except AwsFailed as error:
+                if error.details.get("aws_code") not in UNKNOWN_KEY:
+                    raise
+        raise AwsFailed(
+            f"AWS does not know the key {credentials.tail} (asked {', '.join(HOME_REGION)}): it was deleted or is inactive",
+            hint="look at it in the IAM console",
+            details={"aws_code": "InvalidClientTokenId"},
+        )
+
+    def session_token(
+        self, credentials: Credentials, *, partition: str, region: str | None, duration_s: int
+    ) -> Session:
+        """A fresh session made from the long-term key."""
+        region = self._region(partition, region)
+        return self._call(
+            "sts", "GetSessionToken", credentials, replies.session, region, DurationSeconds=duration_s
+        )
+
+    def key_created_at(
+        self, credentials: Credentials, *, partition: str, region: str | None, user_name: str | None
+    ) -> datetime | None:
+        """When IAM made this key; None when IAM does not say."""
+        name = {"UserName": user_name} if user_name else {}
+        read = partial(replies.created_at, access_key_id=credentials.access_key_id)
+        region = self._region(partition, region)
+        return _if_told(partial(self._call, "iam", "ListAccessKeys", credentials, read, region, **name))
+
+    def last_used(self, credentials: Credentials, *, partition: str, region: str | None) -> LastUsed | None:
+        """What this very key was last used for; None when never, or when IAM does not say."""
+        key = {"AccessKeyId": credentials.access_key_id}
+        region = self._region(partition, region)
+        return _if_told(
+            partial(self._call, "iam", "GetAccessKeyLastUsed", credentials, replies.last_used, region, **key)
+        )
+
+    def partition_of(self, region: str) -> str:
+        """The partition of a region. Raises Usage for what is no region, or lies where we cannot go."""
+        if not _REGION.match(region):
+            raise Usage(f'"{printable(region)[:40]}" is not the name of an AWS region')
+        with self._lock:
+            partition = str(self._core().get_partition_for_region(region))
+        if partition not in HOME_REGION:
+            raise Usage(f"{region} is in the partition {partition}, which awsvault does not know")
+        return partition
+
+    def _region(self, partition: str, region: str | None) -> str:
+        for wanted in (region, self._settings.region):
+            if wanted and self.partition_of(wanted) == partition:
+                return wanted
+        return HOME_REGION[partition]
+
+    def _identity(self, credentials: Credentials, partition: str, region: str | None) -> Identity:
+        return self._call(
+            "sts", "GetCallerIdentity", credentials, replies.identity, self._region(partition, region)
+        )
+
+    def _call(
+        self,
+        service: str,
+        action: str,
+        credentials: Credentials,
+        read: Callable[[Any], _Value],
+        region: str,
+        **parameters: object,
+    ) -> _Value:
+        """One call, signed with these credentials, and what `read` makes of the reply.
+
+        `from None`: botocore's exceptions carry AWS's text and the request, and a traceback would show both.
+        """
+        from botocore import exceptions, parsers, xform_name
+
+        client = self._client(service, region)
+        host = client.meta.endpoint_url.split("//", 1)[-1]
+        try:
+            with self._signer.signing_as(credentials):
+                return read(getattr(client, xform_name(action))(**parameters))
+        except exceptions.ClientError as error:
+            where = self._settings.endpoint_url or self.partition_of(region)
+            raise explain(_refusal(f"{service}:{action}", error.response), credentials, where=where) from None
+        except exceptions.SSLError:
+            raise _unreachable(host, "its certificate is not trusted", "check aws.ca_bundle") from None
+        except exceptions.ProxyConnectionError:
+            raise _unreachable(host, "the proxy does not answer", "check aws.proxy in config.toml") from None
+        except (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError):
+            raise _unreachable(host, "no answer in time", "check the network, then try again") from None
+        except (exceptions.HTTPClientError, OSError):
+            raise _unreachable(host, "the connection failed", "check the network, then try again") from None
+        except exceptions.BotoCoreError as error:
+            raise AwsFailed(f"{service}:{action} could not be sent ({type(error).__name__})") from None
+        except (parsers.ResponseParserError, LookupError, TypeError, ValueError):
+            raise AwsFailed(f"{host} did not answer as AWS does", hint="check the network") from None
+
+    def _client(self, service: str, region: str) -> Any:
+        with self._lock:
+            found = self._clients.get((service, region))
+            if found is None:
+                found = self._clients[service, region] = self._build(service, region)
+            return found
+
+    def _build(self, service: str, region: str) -> Any:
+        import boto3.session
+        from botocore.config import Config
+
+        connect_s, read_s = self._timeouts
+        config = Config(
+            connect_timeout=connect_s,
+            read_timeout=read_s,
+            retries={"mode": "standard", "total_max_attempts": self._attempts},
+            # Plain http is loopback only (config.toml's reader sees to it) and no proxy's business. {} means none.
+            proxies={"https": self._settings.proxy} if self._settings.proxy else {},
+            ignore_configured_endpoint_urls=True,
+            user_agent_extra=f"awsvault/{version('awsvaultd')}",
+        )
+        return boto3.session.Session(botocore_session=self._core()).client(
+            service,
+            region_name=region,
+            endpoint_url=self._settings.endpoint_url,
+            verify=self._settings.ca_bundle or True,
+            config=config,
+        )
+
+    def _core(self) -> Any:
+        """botocore's session with nothing ambient in it; built once. The lock is held."""
+        if self._session is None:
+            self._session = _isolated(self._signer)
+        return self._session
+
+
+def _isolated(signer: _CallersOwn) -> Any:
+    import botocore.loaders
+    import botocore.session
+
+    for name in _UNGOVERNED:
+        os.environ.pop(name, None)
+    # At DEBUG botocore logs whole replies, new secrets included; no log level of ours may open that.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    variables = {
+        name: (None, None, default, convert)
+        for name, (_key, _env, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
+    }
+    for file in ("config_file", "credentials_file"):
+        variables[file] = (None, None, os.devnull, None)
+    # Older botocore: "legacy", the global endpoint, whose tokens do not work in every region.
+    variables["sts_regional_endpoints"] = (None, None, "regional", None)
+    session = botocore.session.Session(session_vars=variables)
+    session.register_component("credential_provider", signer)
+    # ~/.aws/models would be searched first, and a service model says where and how to call.
+    built_in = botocore.loaders.Loader(
+        extra_search_paths=[botocore.loaders.Loader.BUILTIN_DATA_PATH], include_default_search_paths=False
+    )
+    session.register_component("data_loader", built_in)
+    return session
+
+
+def _if_told(ask: Callable[[], _Value | None]) -> _Value | None:
+    """IAM's facts are a courtesy: many keys have no right to read them, and nothing depends on them."""
+    try:
+        return ask()
+    except AwsFailed as error:
+        if error.details.get("aws_code") in UNTOLD:
+            return None
+        raise
+
+
+def _refusal(action: str, response: Any) -> Refusal:
+    error, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
+    date = metadata.get("HTTPHeaders", {}).get("date", "")
+    return Refusal(
+        action=action,
+        code=str(error.get("Code", "")),
+        said=str(error.get("Message", "")),
+        status=int(metadata.get("HTTPStatusCode", 0)),
+        clock_error=_clock_error(date),
+    )
+
+
+def _clock_error(date: str) -> timedelta | None:
+    try:
+        theirs = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return datetime.now(UTC) - theirs if theirs.tzinfo else None
+
+
+def _unreachable(host: str, fact: str, hint: str) -> AwsFailed:
+    return AwsFailed(f"cannot reach {host}: {fact}", hint=hint, details={"aws_code": "unreachable"})
