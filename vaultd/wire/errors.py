@@ -22,6 +22,7 @@
       WrongPassphrase              1   nothing opened: wrong passphrase or code, or a damaged slot
       Conflict                     1   the vault changed between read and write
       StorageFailed                1   the disk said no; nothing was changed
+      NoMemory                     1   the key derivation needs more memory than there is
 
 Each class has a stable `code`, an `exit_status` (design section 13) and, for most, a `hint`: the command that helps.
 A message is lower case without a full stop, names the thing and the fact, and never carries a secret or raw input.
@@ -192,6 +193,11 @@ class Conflict(VaultError):
 class StorageFailed(VaultError):
     code = "storage-failed"
     hint = "free some space or mend the disk; nothing was changed"
+
+
+class NoMemory(VaultError):
+    code = "no-memory"
+    hint = "free some memory and try again"
 
 
 def tree() -> dict[str, type[VaultError]]:
