@@ -35,7 +35,12 @@ def become_isolated(arguments: list[str]) -> None:
 
 
 def _check_importable_isolated() -> None:
-    pid = os.posix_spawn(sys.executable, [sys.executable, "-I", "-c", "import vaultd.daemon"], clean_environment(), file_actions=[(os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)])
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-c", "import vaultd.daemon"],
+        clean_environment(),
+        file_actions=[(os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)],
+    )
     _, status = os.waitpid(pid, 0)
     if status:
         from vaultd.wire.errors import Refused

@@ -5,17 +5,20 @@ import sys
 
 
 def main() -> None:
-    args = sys.argv[1:]
-    home = None
-    if len(args) > 2 and args[0] == "--home":
-        home, args = args[1], args[2:]
-    if len(args) == 2 and args[0] == "get" and args[1][:1] != "-":
-        from awsvault.get import main as get
-
-        get(home, args[1])
+    match sys.argv[1:]:
+        case ["get", name] if not name.startswith("-"):
+            _get(None, name)
+        case ["--home", home, "get", name] if not name.startswith("-"):
+            _get(home, name)
     from awsvault.app import main as app
 
     app()
+
+
+def _get(home: str | None, name: str) -> None:
+    from awsvault.get import main as get
+
+    get(home, name)
 
 
 if __name__ == "__main__":

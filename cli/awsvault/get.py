@@ -21,6 +21,8 @@ ANSWER = b'{"Version":1,'
 DEADLINE_S = 3.0
 CONNECT_S = 0.5
 MAX_FRAME = 64 * 1024
+MAX_NAME = 64
+FIRST_FREE_FD = 3
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _REST = _LETTERS + "0123456789_-"
@@ -46,7 +48,7 @@ def main(home_option: str | None, name: str) -> None:
 def _keep_standard_fds() -> None:
     """Occupy a closed fd 0 or 2: the socket would take its number, and an error line would go to the daemon."""
     os.fstat(1)  # with nowhere to answer there is nothing to ask
-    while (fd := os.open("/dev/null", os.O_RDWR)) < 3:
+    while (fd := os.open("/dev/null", os.O_RDWR)) < FIRST_FREE_FD:
         pass
     os.close(fd)
 
@@ -69,8 +71,10 @@ def _ask(home: str | None, name: str) -> bytes:
 
 def _check_name(name: str) -> None:
     """The alphabet of every name (records.NAME); inside it the request needs no escaping."""
-    if not (0 < len(name) <= 64 and name[0] in _LETTERS and all(c in _REST for c in name)):
-        raise errors.Usage("a profile name is a letter, then letters, digits, - and _, at most 64", hint="run: awsvault list")
+    if not (0 < len(name) <= MAX_NAME and name[0] in _LETTERS and all(c in _REST for c in name)):
+        raise errors.Usage(
+            "a profile name is a letter, then letters, digits, - and _, at most 64", hint="run: awsvault list"
+        )
 
 
 def _connect(home: str | None) -> socket:
@@ -91,7 +95,9 @@ def _connect(home: str | None) -> socket:
         except OSError:
             raise errors.DaemonHung from None
         if _peer_uid(sock) != os.getuid():
-            raise errors.Refused(f"{path} is served by another user", hint="remove it, then run: awsvault unlock")
+            raise errors.Refused(
+                f"{path} is served by another user", hint="remove it, then run: awsvault unlock"
+            )
         return sock
     raise paths.unreachable(home)
 
@@ -102,7 +108,9 @@ def _peer_uid(sock: socket) -> int:
         from _socket import SO_PEERCRED
 
         return int.from_bytes(sock.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)[4:8], sys.byteorder)
-    return int.from_bytes(sock.getsockopt(0, 1, 76)[4:8], sys.byteorder)  # LOCAL_PEERCRED: cr_uid. Not run on macOS
+    return int.from_bytes(
+        sock.getsockopt(0, 1, 76)[4:8], sys.byteorder
+    )  # LOCAL_PEERCRED: cr_uid. Not run on macOS
 
 
 def _exchange(sock: socket, request: bytes, deadline: float) -> bytes:
@@ -152,7 +160,7 @@ def _error_of(reply: bytes) -> errors.VaultError:
 
 
 def _fail(error: errors.VaultError) -> int:
-    try:
+    try:  # noqa: SIM105 - contextlib would be one more module to load
         _write(2, b"awsvault: %b\n" % error.line.encode())
     except OSError:
         pass

@@ -12,6 +12,7 @@ from typing import Any
 from vaultd.wire import paths, protocol
 from vaultd.wire.errors import DaemonHung, DaemonUnreachable, ProtocolMismatch, Refused
 
+ATTEMPTS = 2
 CONNECT_TIMEOUT_S = 2.0
 REPLY_TIMEOUT_S = 60.0  # longest silence between two lines of an answer; long work sends progress
 
@@ -74,15 +75,13 @@ def _connect(home: str | None) -> socket.socket:
 
 def peer_uid(sock: socket.socket) -> int:
     """The uid of the process at the other end of a connected Unix socket."""
-    if sys.platform == "linux":
-        data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return int(struct.unpack("3i", data)[1])
-    # macOS and BSD: struct xucred {u_int version; uid_t uid; ...} by LOCAL_PEERCRED at level SOL_LOCAL. Not run.
-    data = sock.getsockopt(0, 1, 76)
-    version, uid = struct.unpack_from("=Ii", data)
-    if version != 0:
-        raise Refused("this system's peer credentials have an unknown form")
-    return int(uid)
+    if sys.platform != "linux":
+        # macOS and BSD: struct xucred {u_int version; uid_t uid; ...} by LOCAL_PEERCRED at level SOL_LOCAL. Not run.
+        version, uid = struct.unpack_from("=Ii", sock.getsockopt(0, 1, 76))
+        if version != 0:
+            raise Refused("this system's peer credentials have an unknown form")
+        return int(uid)
+    return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[1])
 
 
 def call(
@@ -102,7 +101,7 @@ def call(
     if op not in IDEMPOTENT:
         fields["request"] = secrets.token_hex(16)
     frame = protocol.request(op, **fields)
-    for attempt in (1, 2):
+    for attempt in range(1, ATTEMPTS + 1):
         connection = Connection(home, timeout_s)
         started = False
         try:
@@ -114,7 +113,7 @@ def call(
                     break
                 on_progress(str(reply["progress"]))
         except (EOFError, ConnectionError):
-            if started or attempt == 2 or op not in IDEMPOTENT:
+            if started or attempt == ATTEMPTS or op not in IDEMPOTENT:
                 raise DaemonUnreachable("vaultd ended before it answered") from None
             continue
         finally:

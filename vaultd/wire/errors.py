@@ -38,7 +38,9 @@ class VaultError(Exception):
     exit_status = 1
     hint = ""
 
-    def __init__(self, message: str = "", *, hint: str | None = None, details: dict[str, object] | None = None) -> None:
+    def __init__(
+        self, message: str = "", *, hint: str | None = None, details: dict[str, object] | None = None
+    ) -> None:
         super().__init__(message or self.default())
         if hint is not None:
             self.hint = hint

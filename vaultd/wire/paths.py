@@ -18,7 +18,9 @@ import sys
 from vaultd.wire.errors import DaemonUnreachable, NoVault, Refused, Usage
 
 SOCKET_NAME = "vaultd.sock"
-MAX_SOCKET_PATH = 107 if sys.platform == "linux" else 103  # bytes: sun_path less its NUL (unix(7); macOS: sys/un.h)
+MAX_SOCKET_PATH = (
+    107 if sys.platform == "linux" else 103
+)  # bytes: sun_path less its NUL (unix(7); macOS: sys/un.h)
 
 
 def home_override(option: str | None) -> str | None:
@@ -32,7 +34,10 @@ def login_home() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
-        raise Refused(f"uid {os.getuid()} is not in the user database", hint="set AWSVAULT_HOME to a directory of its own") from None
+        raise Refused(
+            f"uid {os.getuid()} is not in the user database",
+            hint="set AWSVAULT_HOME to a directory of its own",
+        ) from None
 
 
 def state_run_dir() -> str:
@@ -76,7 +81,9 @@ def check_private_dir(directory: str) -> None:
         if os.getuid() == 0:
             # Through sudo: root could read everything, but would leave root-owned files in the user's places.
             raise Refused(f"the vault belongs to uid {info.st_uid}", hint="run without sudo")
-        raise Refused(f"{directory} belongs to uid {info.st_uid}", hint="set AWSVAULT_HOME to a directory of your own")
+        raise Refused(
+            f"{directory} belongs to uid {info.st_uid}", hint="set AWSVAULT_HOME to a directory of your own"
+        )
     if info.st_mode & 0o077:
         raise Refused(f"{directory} is open to other users", hint=f"run: chmod 700 {directory}")
 
@@ -87,7 +94,9 @@ def unreachable(home: str | None) -> DaemonUnreachable | NoVault:
     Only a guess at what to tell the user, from this side of the socket: the daemon knows where the vault is.
     """
     base = "Library/Application Support" if sys.platform == "darwin" else ".local/share"
-    data = home or os.path.join(os.environ.get("XDG_DATA_HOME") or os.path.join(login_home(), base), "awsvault")
+    data = home or os.path.join(
+        os.environ.get("XDG_DATA_HOME") or os.path.join(login_home(), base), "awsvault"
+    )
     return DaemonUnreachable() if os.path.lexists(os.path.join(data, "vault")) else NoVault()
 
 

@@ -79,7 +79,9 @@ def raise_error(reply: Frame) -> None:
     if not isinstance(body, dict):
         raise ProtocolMismatch
     cls = tree().get(str(body.get("code")), VaultError)
-    error = cls(str(body.get("message", "")), hint=str(body.get("hint", "")), details=body.get("details") or {})
+    error = cls(
+        str(body.get("message", "")), hint=str(body.get("hint", "")), details=body.get("details") or {}
+    )
     if cls is VaultError and isinstance(body.get("exit"), int):
         error.exit_status = body["exit"]
     raise error

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon: the only place that wires things together. Loop, signals, timers, shutdown, exec of itself."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from typing import Any, NoReturn
+
+from vaultd.core import envelope
+from vaultd.core.envelope import KdfBounds, KdfCost
+from vaultd.core.policy import Settings
+from vaultd.edge import listen, log, sdnotify, successor
+from vaultd.edge.audit import Audit
+from vaultd.edge.aws import Aws
+from vaultd.edge.clock import Clock
+from vaultd.edge.handlers import Handlers
+from vaultd.edge.keeper import Keeper
+from vaultd.edge.places import Places, make_private, places
+from vaultd.edge.server import Server
+from vaultd.edge.service import Guesses, Service
+from vaultd.edge.store import HighWater, LocalStore
+from vaultd.wire import paths
+from vaultd.wire.errors import StorageFailed, VaultError
+
+TICK_S = 1.0  # deferred fsyncs of the audit, and the lock's clock (at most 15 s late by design; timers don't count sleep)
+SOCKET_CHECK_S = 3.0
+LOCK_PATIENCE_S = 2.0  # AWS calls and answers under way get this long
+THREADS = 16
+
+
+def main(arguments: list[str]) -> int:
+    """Parse the command line of `vaultd` and serve until told to stop."""
+    parser = argparse.ArgumentParser(
+        prog="vaultd", description="The daemon behind awsvault.", allow_abbrev=False
+    )
+    parser.add_argument("--home", metavar="DIR", help="keep everything in DIR (also: AWSVAULT_HOME)")
+    parser.add_argument("--version", action="version", version=f"vaultd {metadata.version('awsvaultd')}")
+    options = parser.parse_args(arguments)
+    return run(paths.home_override(options.home))
+
+
+def run(
+    home: str | None,
+    *,
+    bounds: KdfBounds = envelope.STRICT,
+    cost: KdfCost | None = None,
+    argv: list[str] | None = None,
+    environment: dict[str, str] | None = None,
+) -> int:
+    """Serve the vault of `home` until SIGTERM; a lock replaces the process by `argv`, which must come back here.
+
+    `bounds` and `cost` are weaker in tests only, whose entry point passes itself as `argv`.
+    """
+    own = [sys.executable, "-I", "-m", "vaultd", *(["--home", home] if home else [])]
+    daemon = Daemon(places(home), bounds, cost, argv or own, environment or dict(os.environ))
+    return asyncio.run(daemon.serve())
+
+
+class Daemon:
+    def __init__(
+        self,
+        where: Places,
+        bounds: KdfBounds,
+        cost: KdfCost | None,
+        argv: list[str],
+        environment: dict[str, str],
+    ) -> None:
+        self._places = where
+        self._argv = argv
+        self._environment = environment
+        inherited = listen.inherited()
+        carry = successor.read_carry(inherited.pop(listen.CARRY, -1))
+        make_private(where)
+        self._lock_fd = inherited.pop(listen.LOCK, 0) or listen.take_lock(where.lock)
+        self._listener = self._listen(inherited, ours=bool(carry.get("ours")))
+        self._service = self._build(bounds, cost, carry)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def _listen(self, inherited: dict[str, int], *, ours: bool) -> listen.Listener:
+        if not inherited:
+            return listen.bind(self._places.socket)
+        fd = inherited.get(listen.LISTENER, listen.FIRST_FD)
+        return listen.adopt(fd, ours=ours)
+
+    def _build(self, bounds: KdfBounds, cost: KdfCost | None, carry: dict[str, Any]) -> Service:
+        clock = Clock()
+        store = LocalStore(self._places.vault, self._places.backups)
+        keeper = Keeper(
+            store,
+            HighWater(self._places.high_water),
+            bounds=bounds,
+            now=clock.now,
+            history_exists=self._history_exists,
+        )
+        service = Service(
+            places=self._places,
+            clock=clock,
+            keeper=keeper,
+            audit=Audit(self._places.audit, fsync=True),
+            settings=Settings(),
+            make_aws=lambda settings: Aws(settings.aws),
+            cost=cost,
+            replace=self._replace_soon,
+            guesses=Guesses(**carry.get("guesses", {})),
+            started=clock.boottime(),
+        )
+        service.refusals.extend(carry.get("refusals", []))
+        self._load_settings(service)
+        return service
+
+    def _history_exists(self) -> bool:
+        """Did this machine see this vault before? Then its high-water mark cannot be missing."""
+        return any(self._places.backups.iterdir()) or self._places.audit.exists()
+
+    def _load_settings(self, service: Service, *, guarded: bool = True) -> None:
+        try:
+            settings = service.read_settings()
+        except VaultError as error:
+            service.warnings["settings"] = error.line
+            log.say(error.line)
+            return
+        service.warnings.pop("settings", None)
+        service.use_settings(settings if guarded else service.settings.with_unguarded(settings))
+
+    # --- running
+
+    async def serve(self) -> NoReturn:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="vaultd"))
+        self._server = Server(self._listener, Handlers(self._service).answer)
+        self._stopping = loop.create_future()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_soon)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the image before this one blocked them for its exec
+        self._server.start()
+        sdnotify.notify("READY=1", f"STATUS={self._service.keeper.state()}", f"MAINPID={os.getpid()}")
+        log.move_to_file(self._places.log)
+        self._spawn(self._tick())
+        self._spawn(self._watch_socket())
+        self._spawn(self._feed_watchdog())
+        await self._stopping
+        await self._stop()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            # A lost timer would be a vault that never locks: end, and let the service manager start anew.
+            log.say(f"unexpected {type(task.exception()).__name__} in {task.get_coro()}; ending")
+            os._exit(1)
+
+    async def _tick(self) -> None:
+        status = ""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._service.lock_if_due()
+            try:
+                await self._service.audit.sync()
+            except StorageFailed as error:
+                log.say(error.line)
+            broker = self._service.broker_if_used
+            if broker and not self._service.draining:
+                await broker.refresh_due()
+            if status != (status := self._service.keeper.state()):
+                sdnotify.notify(f"STATUS={status}")
+
+    async def _watch_socket(self) -> None:
+        """logind removes /run/user/<uid> at the last logout; a daemon that nobody can find serves nobody."""
+        while True:
+            await asyncio.sleep(SOCKET_CHECK_S)
+            if not self._server.listener.vanished() or self._service.draining:
+                continue
+            try:
+                self._server.move(listen.bind(self._places.socket))
+                self._service.warnings.pop("socket", None)
+                log.say("the socket had vanished; listening again")
+            except (OSError, VaultError) as error:
+                self._service.warnings["socket"] = "the socket has vanished and cannot be made again"
+                log.say(f"the socket has vanished and cannot be made again ({type(error).__name__})")
+
+    async def _feed_watchdog(self) -> None:
+        period = sdnotify.watchdog_period_s()
+        while period:
+            sdnotify.notify("WATCHDOG=1")
+            await asyncio.sleep(period)
+
+    def _reload(self) -> None:
+        """SIGHUP. What decides where secrets go waits for an unlock, where a person confirms it."""
+        self._load_settings(self._service, guarded=False)
+        log.say("settings read again; [aws], [lock] and [audit] count from the next unlock")
+
+    # --- ending
+
+    def _stop_soon(self) -> None:
+        if not self._stopping.done():
+            self._stopping.set_result(None)
+
+    async def _stop(self) -> NoReturn:
+        sdnotify.notify("STOPPING=1", "STATUS=stopping")
+        self._service.draining = True
+        self._service.keeper.close()
+        await self._finish_work()
+        self._server.listener.remove()
+        os._exit(0)  # past any thread that still waits for AWS
+
+    def _replace_soon(self, reason: str) -> None:
+        log.say(f"locking ({reason})")
+        self._spawn(self._replace())
+
+    async def _replace(self) -> NoReturn:
+        await self._finish_work()
+        carry = {
+            "ours": self._server.listener.ours,
+            "guesses": {"failures": self._service.guesses.failures, "last_at": self._service.guesses.last_at},
+            "refusals": list(self._service.refusals),
+        }
+        fds = {listen.LISTENER: self._server.listener.sock.fileno(), listen.LOCK: self._lock_fd}
+        successor.exec_self(self._argv, self._environment, fds, carry)
+
+    async def _finish_work(self) -> None:
+        """Stop accepting, let what is under way end, put the audit down; never longer than a lock may take."""
+        self._server.drain()
+        try:
+            async with asyncio.timeout(LOCK_PATIENCE_S):
+                broker = self._service.broker_if_used
+                if broker:
+                    await broker.settle(LOCK_PATIENCE_S)
+                await self._server.quiet(LOCK_PATIENCE_S)
+                await self._service.audit.sync()
+        except (TimeoutError, VaultError):
+            pass  # neither a hanging AWS nor a full disk stops a lock

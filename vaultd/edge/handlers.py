@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a frame to its answer. The whole surface of the socket is the table below.
+
+Every rule that no handler may forget is applied here, once: protocol version, fields, the lock, the audit before the
+answer, what extends the lock, what may be asked twice.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vaultd.core.records import NAME
+from vaultd.edge import log, profile_ops, vault_ops
+from vaultd.edge.calls import Call, Field, check_version, read_fields, request_id
+from vaultd.edge.peer import Peer
+from vaultd.edge.server import Send
+from vaultd.edge.service import Service
+from vaultd.wire import protocol
+from vaultd.wire.errors import Locked, NoVault, StorageFailed, Usage, VaultError
+from vaultd.wire.protocol import Frame
+
+Handler = Callable[[Service, Call], Awaitable[Frame | bytes]]
+
+_TEXT = Field(str)
+_PROFILE = {"profile": _TEXT}
+_MAYBE = Field(str, None)
+_NO = Field(bool, False)
+_YES = Field(bool, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    handler: Handler
+    fields: dict[str, Field] = field(default_factory=dict)
+    while_locked: bool = False
+    extends: str = (
+        ""  # the lock is put off by: "" nothing, "person" a person's command, "program" a program's `get`
+    )
+    audited: bool = True
+    idempotent: bool = False
+
+
+OPERATIONS: dict[str, Operation] = {
+    "status": Operation(vault_ops.status, while_locked=True, audited=False, idempotent=True),
+    "init": Operation(
+        vault_ops.init, {"passphrase": _TEXT, "allow_weak": _NO, "recovery": _YES}, while_locked=True
+    ),
+    "unlock": Operation(
+        vault_ops.unlock,
+        {"passphrase": _TEXT, "for_s": Field(int, None), "accept_older_vault": _NO, "accept_settings": _NO},
+        while_locked=True,
+        idempotent=True,
+    ),
+    "lock": Operation(vault_ops.lock, while_locked=True, idempotent=True),
+    "recover": Operation(
+        vault_ops.recover,
+        {
+            "code": _TEXT,
+            "passphrase": _TEXT,
+            "allow_weak": _NO,
+            "accept_older_vault": _NO,
+            "accept_settings": _NO,
+        },
+        while_locked=True,
+    ),
+    "passwd": Operation(vault_ops.passwd, {"old": _TEXT, "new": _TEXT, "allow_weak": _NO}, extends="person"),
+    "names": Operation(profile_ops.names, audited=False, idempotent=True),
+    "list": Operation(profile_ops.list_profiles, extends="person", audited=False, idempotent=True),
+    "show": Operation(profile_ops.show, _PROFILE, extends="person", audited=False, idempotent=True),
+    "get": Operation(profile_ops.get, _PROFILE, extends="program", idempotent=True),
+    "add": Operation(
+        profile_ops.add,
+        {
+            **_PROFILE,
+            "access_key_id": _TEXT,
+            "secret_access_key": _TEXT,
+            "serve": _MAYBE,
+            "region": _MAYBE,
+            "mfa_serial": _MAYBE,
+            "verify": _YES,
+            "allow_root": _NO,
+            "replace": _NO,
+        },
+        extends="person",
+    ),
+    "edit": Operation(profile_ops.edit, {**_PROFILE, "changes": Field(dict)}, extends="person"),
+    "remove": Operation(profile_ops.remove, _PROFILE, extends="person"),
+}
+
+
+class Handlers:
+    """`answer` is what the server calls for each frame."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._remembered: dict[str, asyncio.Task[bytes]] = {}  # by request id, until this image ends
+
+    async def answer(self, line: bytes, peer: Peer, send: Send) -> bytes:
+        """The bytes of the reply; never raises but for a peer that is gone."""
+        try:
+            call, operation = self._read(line, peer, send)
+        except VaultError as error:
+            return protocol.encode(protocol.error_frame(error))
+        if operation.idempotent or call.request is None:
+            return await self._work(call, operation)
+        task = self._remembered.get(call.request)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._work(call, operation))
+            self._remembered[call.request] = task
+        # Shielded: what was begun for a client that goes away (Ctrl-C during `add`) is ended, not left half done.
+        return await asyncio.shield(task)
+
+    def _read(self, line: bytes, peer: Peer, send: Send) -> tuple[Call, Operation]:
+        frame = protocol.decode(line)
+        check_version(frame)
+        name = frame.get("op")
+        operation = OPERATIONS.get(name) if isinstance(name, str) else None
+        if operation is None:
+            raise Usage("this vaultd does not know that operation", hint="run: awsvault daemon restart")
+        fields = read_fields(operation.fields, frame)
+
+        async def progress(text: str) -> None:
+            with contextlib.suppress(OSError, TimeoutError):  # nobody watches any more
+                await send(protocol.encode({"progress": text}))
+
+        return Call(str(name), fields, peer, progress, request_id(frame)), operation
+
+    async def _work(self, call: Call, operation: Operation) -> bytes:
+        try:
+            self._check_open(operation)
+            result = await operation.handler(self._service, call)
+            reply = result if isinstance(result, bytes) else protocol.encode({"ok": True, **result})
+            self._extend(operation)
+            await self._record(call, operation, "ok")
+            return reply
+        except VaultError as error:
+            return await self._refuse(call, operation, error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the outermost loop: one bad request must not end the agent
+            log.say(f"unexpected {type(error).__name__} in {call.op} at {_place(error)}")
+            failure = VaultError(
+                f"vaultd met an unexpected {type(error).__name__}", hint="run: awsvault daemon logs"
+            )
+            return await self._refuse(call, operation, failure)
+
+    def _check_open(self, operation: Operation) -> None:
+        """Locked or not is decided here, before any handler runs."""
+        self._service.lock_if_due()
+        if self._service.draining and operation.handler is not vault_ops.status:
+            raise Locked("vault is being locked")
+        if operation.while_locked or self._service.keeper.is_unlocked:
+            return
+        raise NoVault if self._service.keeper.state() == "no-vault" else Locked
+
+    def _extend(self, operation: Operation) -> None:
+        by_program = operation.extends == "program" and self._service.settings.lock.extend == "any"
+        if operation.extends == "person" or by_program:
+            self._service.extend()
+
+    async def _refuse(self, call: Call, operation: Operation, error: VaultError) -> bytes:
+        if operation.audited:
+            self._service.refusals.append(
+                {
+                    "at": _stamp(self._service),
+                    "op": call.op,
+                    "profile": _profile(call),
+                    "code": error.code,
+                    "line": error.line,
+                    "who": call.peer.program,
+                }
+            )
+        with contextlib.suppress(StorageFailed):  # it refuses already; status says that the audit fails
+            await self._record(call, operation, error.code)
+        return protocol.encode(protocol.error_frame(error))
+
+    async def _record(self, call: Call, operation: Operation, verdict: str) -> None:
+        """The audit line, before the answer leaves. Only credentials are withheld for want of it."""
+        if not operation.audited:
+            return
+        record: dict[str, Any] = {
+            "at": _stamp(self._service),
+            "op": call.op,
+            "profile": _profile(call),
+            "verdict": verdict,
+        }
+        try:
+            self._service.audit.append({**record, **call.audit, "who": call.peer.record()})
+            if call.urgent:
+                await self._service.audit.sync()
+        except StorageFailed:
+            if call.op == "get":
+                raise
+
+
+def _profile(call: Call) -> str | None:
+    """The name, if it is one: raw input never enters a log."""
+    name = call.fields.get("profile")
+    return name if isinstance(name, str) and NAME.match(name) else None
+
+
+def _stamp(service: Service) -> str:
+    return service.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised; not what it says, which may quote a secret."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else "an unknown place"

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the daemon tells its operator: one printable line each on stderr, which is the journal under systemd.
+
+Never a secret, never raw input. Started by `awsvault unlock` nobody reads stderr after READY, so it goes to a file.
+"""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from vaultd.wire.errors import printable
+
+
+def say(text: str) -> None:
+    try:
+        sys.stderr.write(f"vaultd: {printable(text)}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # a full disk or a reader that went away must not stop a lock
+
+
+def move_to_file(path: Path) -> None:
+    """Append to `path` (0600) from now on when stderr is /dev/null or a pipe; a terminal, file or journal stays."""
+    mode = os.fstat(2).st_mode
+    if not (stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and not os.isatty(2))):
+        return
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return  # without a log, but with the keys
+    os.dup2(fd, 2, inheritable=True)
+    os.close(fd)

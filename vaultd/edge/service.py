@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the handlers work with: the neighbours, and the little that this process remembers between requests."""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from vaultd.core import policy
+from vaultd.core.envelope import KdfCost
+from vaultd.core.policy import Settings
+from vaultd.edge.audit import Audit
+from vaultd.edge.aws import Aws
+from vaultd.edge.broker import Broker
+from vaultd.edge.clock import Clock
+from vaultd.edge.keeper import Keeper
+from vaultd.edge.places import Places
+from vaultd.wire.errors import StorageFailed, Usage
+
+REFUSALS_KEPT = 20
+
+
+@dataclass(slots=True)
+class Guesses:
+    """Wrong passphrases so far, and when the last one was (CLOCK_BOOTTIME). Survives the exec of a lock."""
+
+    failures: int = 0
+    last_at: float = 0.0
+
+    def wait_s(self, now: float) -> float:
+        return max(0.0, self.last_at + policy.guess_delay(self.failures) - now)
+
+    def wrong(self, now: float) -> None:
+        self.failures += 1
+        self.last_at = now
+
+    def right(self) -> None:
+        self.failures = 0
+
+
+@dataclass(slots=True)
+class Service:
+    places: Places
+    clock: Clock
+    keeper: Keeper
+    audit: Audit
+    settings: Settings
+    make_aws: Callable[[Settings], Aws]
+    cost: KdfCost | None  # None: calibrated at `init`
+    replace: Callable[[str], None]  # end this image: the lock
+    guesses: Guesses = field(default_factory=Guesses)
+    refusals: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
+    unlocked: policy.Unlocked | None = None
+    draining: bool = False
+    #: When each profile was last handed out; goes into the vault with the next save (a `get` itself never writes).
+    last_used: dict[str, datetime] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+    #: A new one for every process image: how a client sees that a lock is complete.
+    instance: str = field(default_factory=lambda: secrets.token_hex(8))
+    started: float = 0.0
+    _aws: Aws | None = None
+    _broker: Broker | None = None
+    _warming: "asyncio.Task[None] | None" = None  # held, or the loop may drop it half done
+
+    @property
+    def aws(self) -> Aws:
+        if self._aws is None:
+            self._aws = self.make_aws(self.settings)
+        return self._aws
+
+    @property
+    def broker(self) -> Broker:
+        if self._broker is None:
+            self._broker = Broker(self.aws, self.clock.now, duration_s=self.settings.session.for_keys)
+        return self._broker
+
+    @property
+    def broker_if_used(self) -> Broker | None:
+        return self._broker
+
+    # --- settings
+
+    def read_settings(self) -> Settings:
+        """config.toml as it is now. Raises Usage, StorageFailed."""
+        try:
+            text = self.places.settings.read_text("utf-8")
+        except FileNotFoundError:
+            return Settings()
+        except UnicodeDecodeError:
+            raise Usage("config.toml is not UTF-8") from None
+        except OSError as error:
+            raise StorageFailed(f"config.toml cannot be read ({error.strerror})", hint="mend it") from None
+        return policy.parse_settings(text)
+
+    def use_settings(self, settings: Settings) -> None:
+        self.settings = settings
+        self.audit.fsync = settings.audit.fsync
+        self._aws = self._broker = None
+
+    # --- the lock
+
+    def opened(self, only_for: int | None = None) -> None:
+        """The vault was unlocked just now: start the lock's clock and load the AWS library ahead of the first `get`."""
+        now = self.clock.boottime()
+        self.unlocked = policy.Unlocked(now, now, only_for)
+        self.guesses.right()
+        self._warming = asyncio.get_running_loop().create_task(asyncio.to_thread(self.aws.warm_up))
+
+    def extend(self) -> None:
+        if self.unlocked:
+            self.unlocked = policy.Unlocked(
+                self.unlocked.since, self.clock.boottime(), self.unlocked.only_for
+            )
+
+    def locks_in_s(self) -> float | None:
+        """Seconds until the vault locks itself; None when it is locked, or never does."""
+        due = policy.lock_due(self.unlocked, self.settings.lock) if self.unlocked else None
+        return None if due is None else due - self.clock.boottime()
+
+    def lock(self, reason: str) -> None:
+        """Serve nothing from this moment on; the image is replaced as soon as the answers under way are out."""
+        if self.draining:
+            return
+        self.draining = True
+        self.keeper.close()
+        self.replace(reason)
+
+    def lock_if_due(self) -> None:
+        left = self.locks_in_s()
+        if self.keeper.is_unlocked and left is not None and left <= 0:
+            self.lock("time")
