@@ -189,7 +189,7 @@ class Installed:
 @pytest.mark.parametrize("how", ["wheel", "directory", "editable"])
 def test_an_installation_gives_both_commands(how: str, wheel: Path, tmp_path: Path) -> None:
     sources: dict[str, list[str | Path]] = {"wheel": [wheel], "directory": [ROOT], "editable": ["-e", ROOT]}
-    installed = Installed(tmp_path / "a venv")
+    installed = Installed(tmp_path / "venv")
     installed.install(*sources[how])
     assert f"awsvault {PROJECT['version']}\n" == installed.run("awsvault", "--version")
     assert f"vaultd {PROJECT['version']}\n" == installed.run("vaultd", "--version")
