@@ -4,6 +4,7 @@
 import os
 import sys
 
+from vaultd import __version__
 from vaultd.edge import harden
 
 #: What the daemon may inherit. Everything else goes: PYTHON* and LD_* would change the program, AWS_* would change
@@ -53,16 +54,38 @@ def _check_importable_isolated() -> None:
 
 def main() -> None:
     harden.harden()
+    from vaultd.wire import paths
     from vaultd.wire.errors import VaultError
 
     try:
+        home = _home_option(sys.argv[1:])
         become_isolated(sys.argv[1:])
         from vaultd import daemon
 
-        sys.exit(daemon.main(sys.argv[1:]))
+        sys.exit(daemon.run(paths.home_override(home)))
     except VaultError as error:
         sys.stderr.write(f"vaultd: {error.line}\n")
         sys.exit(error.exit_status)
+
+
+def _home_option(arguments: list[str]) -> str | None:
+    """The one option there is; argparse would cost 9 ms of every lock."""
+    match arguments:
+        case []:
+            return None
+        case ["--home", home]:
+            return home
+        case ["--version"]:
+            sys.stdout.write(f"vaultd {__version__}\n")
+        case ["--help" | "-h"]:
+            sys.stdout.write(
+                "usage: vaultd [--home DIR]\n\nThe daemon behind awsvault. Stop it with SIGTERM.\n"
+            )
+        case _:
+            from vaultd.wire.errors import Usage
+
+            raise Usage("vaultd takes --home DIR and nothing else", hint="run: vaultd --help")
+    sys.exit(0)
 
 
 if __name__ == "__main__":

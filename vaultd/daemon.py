@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon: the only place that wires things together. Loop, signals, timers, shutdown, exec of itself."""
 
-import argparse
 import asyncio
 import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 from typing import Any, NoReturn
 
 from vaultd.core import envelope
@@ -23,24 +21,12 @@ from vaultd.edge.places import Places, make_private, places
 from vaultd.edge.server import Server
 from vaultd.edge.service import Guesses, Service
 from vaultd.edge.store import HighWater, LocalStore
-from vaultd.wire import paths
 from vaultd.wire.errors import StorageFailed, VaultError
 
 TICK_S = 1.0  # deferred fsyncs of the audit, and the lock's clock (at most 15 s late by design; timers don't count sleep)
 SOCKET_CHECK_S = 3.0
 LOCK_PATIENCE_S = 2.0  # AWS calls and answers under way get this long
 THREADS = 16
-
-
-def main(arguments: list[str]) -> int:
-    """Parse the command line of `vaultd` and serve until told to stop."""
-    parser = argparse.ArgumentParser(
-        prog="vaultd", description="The daemon behind awsvault.", allow_abbrev=False
-    )
-    parser.add_argument("--home", metavar="DIR", help="keep everything in DIR (also: AWSVAULT_HOME)")
-    parser.add_argument("--version", action="version", version=f"vaultd {metadata.version('awsvaultd')}")
-    options = parser.parse_args(arguments)
-    return run(paths.home_override(options.home))
 
 
 def run(

@@ -4,8 +4,8 @@
 import asyncio
 import os
 import time
-from importlib import metadata
 
+from vaultd import __version__
 from vaultd.core import policy
 from vaultd.core import vault as core
 from vaultd.core.envelope import KdfCost
@@ -29,7 +29,7 @@ async def status(service: Service, _call: Call) -> Frame:
         "state": "locked" if service.draining else keeper.state(),
         "instance": service.instance,
         "pid": os.getpid(),
-        "version": metadata.version("awsvaultd"),
+        "version": __version__,
         "protocol": protocol.PROTOCOL,
         "uptime_s": round(service.clock.boottime() - service.started),
         "generation": keeper.vault.envelope.generation if is_open else None,
