@@ -21,9 +21,11 @@ from vaultd.edge.places import Places, make_private, places
 from vaultd.edge.server import Server
 from vaultd.edge.service import Guesses, Service
 from vaultd.edge.store import HighWater, LocalStore
-from vaultd.wire.errors import StorageFailed, VaultError
+from vaultd.wire.errors import VaultError
 
-TICK_S = 1.0  # deferred fsyncs of the audit, and the lock's clock (at most 15 s late by design; timers don't count sleep)
+TICK_S = (
+    5.0  # the lock's clock (also asked at every request; a loop's timers don't count sleep) and the renewals
+)
 SOCKET_CHECK_S = 3.0
 LOCK_PATIENCE_S = 2.0  # AWS calls and answers under way get this long
 THREADS = 16
@@ -149,10 +151,6 @@ class Daemon:
         while True:
             await asyncio.sleep(TICK_S)
             self._service.lock_if_due()
-            try:
-                await self._service.audit.sync()
-            except StorageFailed as error:
-                log.say(error.line)
             broker = self._service.broker_if_used
             if broker and not self._service.draining:
                 await broker.refresh_due()

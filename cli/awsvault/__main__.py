@@ -10,6 +10,8 @@ def main() -> None:
             _get(None, name)
         case ["--home", home, "get", name] if not name.startswith("-"):
             _get(home, name)
+        case _:
+            pass
     from awsvault.app import main as app
 
     app()

@@ -12,7 +12,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from vaultd.edge import log
 from vaultd.wire.errors import Refused, StorageFailed
+
+DEFERRED_S = 1.0
 
 
 class Audit:
@@ -23,6 +26,8 @@ class Audit:
         self.fsync = fsync
         self._fd: int | None = None
         self._dirty = False
+        self._soon: asyncio.TimerHandle | None = None
+        self._syncing: asyncio.Task[None] | None = None
         self.failure: str | None = None
 
     def append(self, record: dict[str, Any]) -> None:
@@ -38,6 +43,21 @@ class Audit:
             raise StorageFailed(f"the audit cannot be written ({error.strerror or error})") from None
         self._dirty = True
         self.failure = None
+
+    def sync_soon(self) -> None:
+        """Put it on the disk within DEFERRED_S: good enough for an answer from memory, which came with no risk of loss."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(DEFERRED_S, self._sync_now)
+
+    def _sync_now(self) -> None:
+        self._soon = None
+        self._syncing = asyncio.get_running_loop().create_task(self._sync_or_log())
+
+    async def _sync_or_log(self) -> None:
+        try:
+            await self.sync()
+        except StorageFailed as error:
+            log.say(error.line)
 
     async def sync(self) -> None:
         """Put what was appended on the disk. Raises StorageFailed."""

@@ -190,6 +190,8 @@ class Handlers:
             self._service.audit.append({**record, **call.audit, "who": call.peer.record()})
             if call.urgent:
                 await self._service.audit.sync()
+            else:
+                self._service.audit.sync_soon()
         except StorageFailed:
             if call.op == "get":
                 raise

@@ -69,9 +69,6 @@ async def init(service: Service, call: Call) -> Frame:
     cost = service.cost or await _calibrated(call)
     begun = time.monotonic()
     code = await service.keeper.create(passphrase, cost=cost, with_recovery=call["recovery"])
-    settings = service.read_settings()
-    service.use_settings(settings)
-    await service.keeper.save(lambda body: body.with_settings_hash(settings.guarded_hash()))
     service.opened()
     seconds = round(time.monotonic() - begun, 2)
     return {

@@ -15,7 +15,7 @@ import pwd
 import stat
 import sys
 
-from vaultd.wire.errors import DaemonUnreachable, NoVault, Refused, Usage
+from vaultd.wire.errors import DaemonUnreachable, NoVault, Refused, Usage, VaultError, printable
 
 SOCKET_NAME = "vaultd.sock"
 MAX_SOCKET_PATH = (
@@ -88,11 +88,15 @@ def check_private_dir(directory: str) -> None:
         raise Refused(f"{directory} is open to other users", hint=f"run: chmod 700 {directory}")
 
 
-def unreachable(home: str | None) -> DaemonUnreachable | NoVault:
-    """Why nothing answers: there is no vault to serve yet, or there is one and no daemon.
+def unreachable(home: str | None) -> VaultError:
+    """Why nothing answers: through sudo it is the wrong user, else there is no vault yet, or no daemon.
 
     Only a guess at what to tell the user, from this side of the socket: the daemon knows where the vault is.
     """
+    if home is None and os.getuid() == 0 and os.environ.get("SUDO_UID", "0") not in ("", "0"):
+        return Refused(
+            f"the vault belongs to uid {printable(os.environ['SUDO_UID'])}", hint="run without sudo"
+        )
     base = "Library/Application Support" if sys.platform == "darwin" else ".local/share"
     data = home or os.path.join(
         os.environ.get("XDG_DATA_HOME") or os.path.join(login_home(), base), "awsvault"
