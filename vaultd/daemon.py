@@ -92,7 +92,7 @@ class Daemon:
             settings=Settings(),
             make_aws=lambda settings: Aws(settings.aws),
             cost=cost,
-            replace=self._replace_soon,
+            succeed=self._replace_soon,
             guesses=Guesses(**carry.get("guesses", {})),
             started=clock.boottime(),
         )

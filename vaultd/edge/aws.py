@@ -15,20 +15,20 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
-from importlib.metadata import version
 from typing import Any, NamedTuple, TypeVar
 
+from vaultd import __version__
 from vaultd.core import replies
+from vaultd.core.policy import AwsSettings
 from vaultd.core.refusals import DENIED, UNKNOWN_KEY, Refusal, explain
 from vaultd.core.replies import Identity, LastUsed
 from vaultd.core.sessions import Credentials, Session
 from vaultd.wire.errors import AwsFailed, Usage, printable
 
-__all__ = ["Aws", "AwsSettings", "Identity", "LastUsed"]
+__all__ = ["Aws", "Identity", "LastUsed"]
 
 #: Partitions in the order in which a key without a region is looked for, and where their STS is asked then.
 HOME_REGION = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
@@ -45,16 +45,6 @@ _Value = TypeVar("_Value")
 
 #: Read by botocore and its parts straight from the environment, with no setting to turn them off.
 _UNGOVERNED = ("BOTOCORE_EXPERIMENTAL__PLUGINS", "AWS_EXECUTION_ENV", "_X_AMZN_TRACE_ID", "SSLKEYLOGFILE")
-
-
-@dataclass(frozen=True, slots=True)
-class AwsSettings:
-    """`[aws]` of config.toml. Its reader has checked that a plain http endpoint is on loopback."""
-
-    endpoint_url: str | None = None
-    proxy: str | None = None
-    ca_bundle: str | None = None
-    region: str | None = None
 
 
 class _Signing(NamedTuple):
@@ -242,7 +232,7 @@ class Aws:
             # Plain http is loopback only (config.toml's reader sees to it) and no proxy's business. {} means none.
             proxies={"https": self._settings.proxy} if self._settings.proxy else {},
             ignore_configured_endpoint_urls=True,
-            user_agent_extra=f"awsvault/{version('awsvaultd')}",
+            user_agent_extra=f"awsvault/{__version__}",
         )
         return boto3.session.Session(botocore_session=self._core()).client(
             service,

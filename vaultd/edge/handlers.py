@@ -21,6 +21,8 @@ from vaultd.wire import protocol
 from vaultd.wire.errors import Locked, NoVault, StorageFailed, Usage, VaultError
 from vaultd.wire.protocol import Frame
 
+ANSWERS_KEPT = 256
+
 Handler = Callable[[Service, Call], Awaitable[Frame | bytes]]
 
 _TEXT = Field(str)
@@ -95,7 +97,7 @@ class Handlers:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._remembered: dict[str, asyncio.Task[bytes]] = {}  # by request id, until this image ends
+        self._remembered: dict[str, asyncio.Task[bytes]] = {}  # by request id, oldest first
 
     async def answer(self, line: bytes, peer: Peer, send: Send) -> bytes:
         """The bytes of the reply; never raises but for a peer that is gone."""
@@ -109,6 +111,8 @@ class Handlers:
         if task is None:
             task = asyncio.get_running_loop().create_task(self._work(call, operation))
             self._remembered[call.request] = task
+            if len(self._remembered) > ANSWERS_KEPT:
+                del self._remembered[next(iter(self._remembered))]
         # Shielded: what was begun for a client that goes away (Ctrl-C during `add`) is ended, not left half done.
         return await asyncio.shield(task)
 

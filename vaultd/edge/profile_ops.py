@@ -126,7 +126,7 @@ async def add(service: Service, call: Call) -> Frame:
             raise _taken(name)
         return body.with_profile(profile)
 
-    await service.keeper.save(change)
+    await service.save(change)
     if service.keeper.epoch == epoch:
         service.broker.forget(name)
     service.last_used.pop(name, None)
@@ -185,7 +185,7 @@ async def edit(service: Service, call: Call) -> Frame:
     if "serve" in changes and _serve(changes["serve"]) is None:
         raise Usage("serve is session or key")
 
-    await service.keeper.save(lambda body: body.with_profile(replace(body.profile(name), **changes)))
+    await service.save(lambda body: body.with_profile(replace(body.profile(name), **changes)))
     service.broker.forget(name)
     call.audit["changed"] = sorted(changes)
     return {"profile": _shown(service, service.keeper.body.profile(name))}
@@ -195,7 +195,7 @@ async def remove(service: Service, call: Call) -> Frame:
     """Forget the key here. It still lives in AWS, and the caller says so."""
     name = records.check_name(call["profile"])
     profile = service.keeper.body.profile(name)
-    await service.keeper.save(lambda body: body.without(name))
+    await service.save(lambda body: body.without(name))
     service.broker.forget(name)
     service.last_used.pop(name, None)
     call.audit["key"] = profile.key.access_key_id

@@ -5,13 +5,14 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from vaultd.core import policy
 from vaultd.core.envelope import KdfCost
 from vaultd.core.policy import Settings
+from vaultd.core.records import Body
 from vaultd.edge.audit import Audit
 from vaultd.edge.aws import Aws
 from vaultd.edge.broker import Broker
@@ -50,7 +51,7 @@ class Service:
     settings: Settings
     make_aws: Callable[[Settings], Aws]
     cost: KdfCost | None  # None: calibrated at `init`
-    replace: Callable[[str], None]  # end this image: the lock
+    succeed: Callable[[str], None]  # end this image and start the next: the lock
     guesses: Guesses = field(default_factory=Guesses)
     refusals: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
     unlocked: policy.Unlocked | None = None
@@ -100,6 +101,18 @@ class Service:
         self.audit.fsync = settings.audit.fsync
         self._aws = self._broker = None
 
+    async def save(self, change: Callable[[Body], Body]) -> None:
+        """Change the vault; the times of use that gathered meanwhile go along."""
+        await self.keeper.save(lambda body: change(self._with_uses(body)))
+
+    def _with_uses(self, body: Body) -> Body:
+        used = {
+            n: replace(p, last_used_at=self.last_used[n])
+            for n, p in body.profiles.items()
+            if n in self.last_used
+        }
+        return replace(body, profiles={**body.profiles, **used}) if used else body
+
     # --- the lock
 
     def opened(self, only_for: int | None = None) -> None:
@@ -126,7 +139,7 @@ class Service:
             return
         self.draining = True
         self.keeper.close()
-        self.replace(reason)
+        self.succeed(reason)
 
     def lock_if_due(self) -> None:
         left = self.locks_in_s()

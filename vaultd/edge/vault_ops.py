@@ -114,6 +114,17 @@ async def _guess(service: Service, call: Call, opener: Opener) -> bool:
             service.lock("failed unlock")
 
 
+async def _prove(service: Service, call: Call, opener: Opener) -> None:
+    """The same for a vault that is open already: being unlocked is not being its owner."""
+    await _wait_for_turn(service, call)
+    try:
+        await service.keeper.check(opener)
+    except WrongPassphrase:
+        service.guesses.wrong(service.clock.boottime())
+        raise
+    service.guesses.right()
+
+
 async def _wait_for_turn(service: Service, call: Call) -> None:
     wait = service.guesses.wait_s(service.clock.boottime())
     if wait > 0:
@@ -136,7 +147,7 @@ async def _after_opening(
     service.use_settings(settings)
     notes = []
     if sealed != current:
-        await service.keeper.save(lambda body: body.with_settings_hash(current))
+        await service.save(lambda body: body.with_settings_hash(current))
         if sealed is not None:
             notes.append("the changed settings are confirmed")
             call.audit["settings"] = settings.guarded_lines()
@@ -159,8 +170,7 @@ async def recover(service: Service, call: Call) -> Frame:
 
     settings = service.read_settings()
     if service.keeper.is_unlocked:
-        await _wait_for_turn(service, call)
-        await service.keeper.check(opener)
+        await _prove(service, call, opener)
     else:
         await _guess(service, call, opener)
         await _after_opening(service, call, settings, accept_settings=call["accept_settings"])
@@ -184,13 +194,7 @@ async def passwd(service: Service, call: Call) -> Frame:
     """A new passphrase for those who know the old one; being unlocked is not enough."""
     old = core.normalize_passphrase(call["old"], allow_weak=True)
     new = core.normalize_passphrase(call["new"], allow_weak=call["allow_weak"])
-    await _wait_for_turn(service, call)
-    try:
-        await service.keeper.check(lambda data: core.unlock(data, old, service.keeper.bounds))
-    except WrongPassphrase:
-        service.guesses.wrong(service.clock.boottime())
-        raise
-    service.guesses.right()
+    await _prove(service, call, lambda data: core.unlock(data, old, service.keeper.bounds))
     cost = service.cost or await _calibrated(call)
 
     def seal(vault: Vault) -> Sealed:
