@@ -12,7 +12,7 @@ from vaultd.core import envelope
 from vaultd.core.envelope import KdfBounds, KdfCost
 from vaultd.core.policy import Settings
 from vaultd.edge import listen, log, sdnotify, successor
-from vaultd.edge.audit import Audit
+from vaultd.edge.audit import Audit, tells_of_an_opening
 from vaultd.edge.aws import Aws
 from vaultd.edge.clock import Clock
 from vaultd.edge.handlers import Handlers
@@ -102,7 +102,7 @@ class Daemon:
 
     def _history_exists(self) -> bool:
         """Did this machine see this vault before? Then its high-water mark cannot be missing."""
-        return any(self._places.backups.iterdir()) or self._places.audit.exists()
+        return any(self._places.backups.iterdir()) or tells_of_an_opening(self._places.audit)
 
     def _load_settings(self, service: Service, *, guarded: bool = True) -> None:
         try:

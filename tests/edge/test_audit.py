@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vaultd.edge.audit import Audit
+from vaultd.edge.audit import Audit, tells_of_an_opening
 from vaultd.wire.errors import Refused, StorageFailed
 
 
@@ -37,13 +37,13 @@ def test_a_full_disk_is_reported_until_a_line_is_down_again(tmp_path: Path) -> N
     path.symlink_to("/dev/full")
     audit = Audit(path, fsync=True)
     with pytest.raises(StorageFailed):
-        audit.append({"n": 1})  # O_NOFOLLOW
+        audit.append({"n": 1})  # a link in its place was put there by somebody else
     path.unlink()
     audit._path = Path("/dev/full")
     with pytest.raises(StorageFailed) as caught:
         audit.append({"n": 1})
     assert "No space left" in caught.value.message
-    assert audit.failure
+    assert str(audit.failure) == "No space left on device"
     audit._path = path
     audit.append({"n": 2})
     assert audit.failure is None
@@ -75,3 +75,22 @@ def test_a_deferred_fsync_happens(tmp_path: Path) -> None:
         return audit._dirty
 
     assert asyncio.run(scenario()) is False
+
+
+@pytest.mark.parametrize(
+    ("line", "tells"),
+    [
+        ({"op": "init", "verdict": "ok"}, True),
+        ({"op": "unlock", "verdict": "ok"}, True),
+        ({"op": "recover", "verdict": "ok"}, True),
+        ({"op": "unlock", "verdict": "wrong-passphrase"}, False),
+        ({"op": "lock", "verdict": "ok"}, False),
+        ({"op": "get", "verdict": "locked"}, False),
+    ],
+)
+def test_only_an_opening_is_history(tmp_path: Path, line: dict[str, str], *, tells: bool) -> None:
+    """On a new machine a mistyped passphrase must not make the missing high-water mark look like an attack."""
+    path = tmp_path / "audit.jsonl"
+    assert not tells_of_an_opening(path)
+    Audit(path, fsync=False).append(line)
+    assert tells == tells_of_an_opening(path)

@@ -16,6 +16,7 @@ from vaultd.edge import log
 from vaultd.wire.errors import Refused, StorageFailed
 
 DEFERRED_S = 1.0
+_OPENINGS = (b'"op":"init"', b'"op":"unlock"', b'"op":"recover"')
 
 
 class Audit:
@@ -92,6 +93,15 @@ class Audit:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def tells_of_an_opening(path: Path) -> bool:
+    """Does the audit say that this machine opened the vault before? Wrong guesses and locks say nothing of that."""
+    try:
+        with path.open("rb") as lines:
+            return any(b'"verdict":"ok"' in line and any(op in line for op in _OPENINGS) for line in lines)
+    except OSError:
+        return False
 
 
 def _write_whole(fd: int, line: bytes) -> None:
