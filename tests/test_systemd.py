@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The unit templates, judged offline by systemd's own checker. No test starts a systemd.
+"""The unit templates, judged offline by systemd's own checker, and the daemon inside their limits. Nothing starts systemd.
 
 The checker answers 0 to a misspelt directive and says so only on stderr, so an empty stderr is part of every verdict.
 """
 
+import ctypes.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import DaemonFactory
+from tests.fake_aws import FakeAws
+from vaultd.wire.errors import WrongPassphrase
 
 TEMPLATES = Path(__file__).parents[1] / "systemd"
 COMMAND = f"{sys.executable} -I -m vaultd"
@@ -150,3 +155,61 @@ def test_the_command_is_the_only_thing_to_fill_in(kind: str) -> None:
     services = KINDS[kind] / "vaultd.service"
     assert ["ExecStart"] == [name for name, value in directives(services) if "@VAULTD@" in value]
     assert "@VAULTD@" not in (KINDS[kind] / "vaultd.socket").read_text()
+
+
+# --- the daemon behind the system call filter -----------------------------------------------------------------------
+
+needs_seccomp = pytest.mark.skipif(
+    ctypes.util.find_library("seccomp") is None, reason="libseccomp is missing: the filter is not tried here"
+)
+
+
+def allowed_calls(service: Path, runtime: Path) -> set[str]:
+    """What the SystemCallFilter= lines of a unit come to, in systemd's reading: each line adds or, with ~, takes away."""
+    allowed = members("@default", runtime)
+    for name, value in directives(service):
+        if name == "SystemCallFilter":
+            named = {call for word in value.lstrip("~").split() for call in members(word, runtime)}
+            allowed = allowed - named if value.startswith("~") else allowed | named
+    return allowed
+
+
+def members(name: str, runtime: Path) -> set[str]:
+    if not name.startswith("@"):
+        return {name}
+    listed = analyze("syscall-filter", name, runtime=runtime).stdout.splitlines()[1:]
+    words = [line.strip() for line in listed if line.strip() and not line.strip().startswith("#")]
+    return {call for word in words for call in members(word, runtime)}
+
+
+@needs_analyze
+@needs_seccomp
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_daemon_lives_with_the_units_filter(kind: str, daemons: DaemonFactory, tmp_path: Path) -> None:
+    """From the first passphrase through AWS, a lock and a wrong guess; a call that we lack would end it or fail it."""
+    calls = tmp_path / "calls"
+    calls.write_text("\n".join(allowed_calls(KINDS[kind] / "vaultd.service", tmp_path)))
+    entry = str(Path(__file__).with_name("filtered_daemon.py"))
+    with FakeAws() as aws:
+        key = aws.add_key(aws.add_user("alice"))
+        confined = daemons(config=f'[aws]\nendpoint_url = "{aws.url}"\n', entry=(entry, str(calls))).start()
+        assert "2" == status_of(confined.pid)["Seccomp"]
+        confined.init()
+        confined.add(
+            "dev", access_key_id=key.access_key_id, secret_access_key=key.secret, serve="session", verify=True
+        )
+        assert b"SessionToken" in confined.get("dev").stdout
+        confined.lock_and_wait()
+        assert 3 == confined.get("dev").returncode
+        before = confined.status()["instance"]
+        with pytest.raises(WrongPassphrase):
+            confined.unlock("not the passphrase")
+        confined.await_new_image(before)
+        confined.unlock()
+        assert 0 == confined.get("dev").returncode
+        assert 0 == confined.stop()
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
