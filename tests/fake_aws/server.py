@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server: who signed this, what strikes on the way, and the books."""
 
+import ssl
 import threading
 import uuid
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ class _Seen:
 class FakeAws:
     """One server for all partitions and regions: which one is meant is read from the signature."""
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(self, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.clock = Clock()
         #: For tests that move the clock by hours while botocore goes on signing with the real one.
         self.tolerates_skew = False
@@ -51,7 +52,10 @@ class FakeAws:
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._http = Listener(port, self._answer, self.clock)
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self.port = int(self._http.server_address[1])
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        if tls:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), name="fake-aws")
 
     def __enter__(self) -> Self:

@@ -85,7 +85,7 @@ def _word(text: str) -> str:
     return text
 
 
-def _utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError("a time without a zone")
+def _utc(moment: object) -> datetime:
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise ValueError("not a time with a zone")
     return moment.astimezone(UTC)

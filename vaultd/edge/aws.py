@@ -11,37 +11,32 @@ from its environment variable and file key, and the one source of credentials th
 
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from vaultd import __version__
 from vaultd.core import replies
+from vaultd.core.partitions import HOME_REGION, partition_of
 from vaultd.core.policy import AwsSettings
 from vaultd.core.refusals import DENIED, UNKNOWN_KEY, Refusal, explain
 from vaultd.core.replies import Identity, LastUsed
 from vaultd.core.sessions import Credentials, Session
-from vaultd.wire.errors import AwsFailed, Usage, printable
+from vaultd.wire.errors import AwsFailed
 
-__all__ = ["Aws", "Identity", "LastUsed"]
-
-#: Partitions in the order in which a key without a region is looked for, and where their STS is asked then.
-HOME_REGION = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+__all__ = ["Aws", "AwsSettings", "Identity", "LastUsed"]
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 10
 ATTEMPTS = 3  # botocore's standard mode: the first and two retries
 
-UNTOLD = DENIED | UNKNOWN_KEY | {"NoSuchEntity"}
-
-_REGION = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,16}){1,4}-[0-9]{1,2}\Z")
-
 _Value = TypeVar("_Value")
+
+#: A courtesy that many keys have no right to, and that nothing depends on: these refusals mean "unknown".
+_UNTOLD = DENIED | UNKNOWN_KEY | {"NoSuchEntity"}
 
 #: Read by botocore and its parts straight from the environment, with no setting to turn them off.
 _UNGOVERNED = ("BOTOCORE_EXPERIMENTAL__PLUGINS", "AWS_EXECUTION_ENV", "_X_AMZN_TRACE_ID", "SSLKEYLOGFILE")
@@ -115,12 +110,12 @@ class Aws:
     def identify(self, credentials: Credentials, *, region: str | None) -> tuple[str, Identity]:
         """The partition that knows this key, and whose it is."""
         if region or self._settings.endpoint_url:
-            identity = self._identity(credentials, self.partition_of(region) if region else "aws", region)
+            identity = self._identity(credentials, region or self._settings.region or HOME_REGION["aws"])
             return identity.partition, identity
-        preferred = self.partition_of(self._settings.region) if self._settings.region else "aws"
+        preferred = partition_of(self._settings.region) if self._settings.region else "aws"
         for partition in sorted(HOME_REGION, key=lambda name: name != preferred):
             try:
-                return partition, self._identity(credentials, partition, None)
+                return partition, self._identity(credentials, self._region(partition, None))
             except AwsFailed as error:
                 if error.details.get("aws_code") not in UNKNOWN_KEY:
                     raise
@@ -135,7 +130,7 @@ class Aws:
     ) -> Session:
         """A fresh session made from the long-term key."""
         region = self._region(partition, region)
-        return self._call(
+        return self.call(
             "sts", "GetSessionToken", credentials, replies.session, region, DurationSeconds=duration_s
         )
 
@@ -146,38 +141,26 @@ class Aws:
         name = {"UserName": user_name} if user_name else {}
         read = partial(replies.created_at, access_key_id=credentials.access_key_id)
         region = self._region(partition, region)
-        return _if_told(partial(self._call, "iam", "ListAccessKeys", credentials, read, region, **name))
+        return _if_told(partial(self.call, "iam", "ListAccessKeys", credentials, read, region, **name))
 
     def last_used(self, credentials: Credentials, *, partition: str, region: str | None) -> LastUsed | None:
         """What this very key was last used for; None when never, or when IAM does not say."""
         key = {"AccessKeyId": credentials.access_key_id}
         region = self._region(partition, region)
         return _if_told(
-            partial(self._call, "iam", "GetAccessKeyLastUsed", credentials, replies.last_used, region, **key)
+            partial(self.call, "iam", "GetAccessKeyLastUsed", credentials, replies.last_used, region, **key)
         )
-
-    def partition_of(self, region: str) -> str:
-        """The partition of a region. Raises Usage for what is no region, or lies where we cannot go."""
-        if not _REGION.match(region):
-            raise Usage(f'"{printable(region)[:40]}" is not the name of an AWS region')
-        with self._lock:
-            partition = str(self._core().get_partition_for_region(region))
-        if partition not in HOME_REGION:
-            raise Usage(f"{region} is in the partition {partition}, which awsvault does not know")
-        return partition
 
     def _region(self, partition: str, region: str | None) -> str:
         for wanted in (region, self._settings.region):
-            if wanted and self.partition_of(wanted) == partition:
+            if wanted and partition_of(wanted) == partition:
                 return wanted
         return HOME_REGION[partition]
 
-    def _identity(self, credentials: Credentials, partition: str, region: str | None) -> Identity:
-        return self._call(
-            "sts", "GetCallerIdentity", credentials, replies.identity, self._region(partition, region)
-        )
+    def _identity(self, credentials: Credentials, region: str) -> Identity:
+        return self.call("sts", "GetCallerIdentity", credentials, replies.identity, region)
 
-    def _call(
+    def call(
         self,
         service: str,
         action: str,
@@ -186,7 +169,7 @@ class Aws:
         region: str,
         **parameters: object,
     ) -> _Value:
-        """One call, signed with these credentials, and what `read` makes of the reply.
+        """One call, signed with these credentials, and what `read` makes of the reply. All calls go through here.
 
         `from None`: botocore's exceptions carry AWS's text and the request, and a traceback would show both.
         """
@@ -198,7 +181,7 @@ class Aws:
             with self._signer.signing_as(credentials):
                 return read(getattr(client, xform_name(action))(**parameters))
         except exceptions.ClientError as error:
-            where = self._settings.endpoint_url or self.partition_of(region)
+            where = self._settings.endpoint_url or partition_of(region)
             raise explain(_refusal(f"{service}:{action}", error.response), credentials, where=where) from None
         except exceptions.SSLError:
             raise _unreachable(host, "its certificate is not trusted", "check aws.ca_bundle") from None
@@ -276,11 +259,10 @@ def _isolated(signer: _CallersOwn) -> Any:
 
 
 def _if_told(ask: Callable[[], _Value | None]) -> _Value | None:
-    """IAM's facts are a courtesy: many keys have no right to read them, and nothing depends on them."""
     try:
         return ask()
     except AwsFailed as error:
-        if error.details.get("aws_code") in UNTOLD:
+        if error.details.get("aws_code") in _UNTOLD:
             return None
         raise
 
@@ -298,6 +280,8 @@ def _refusal(action: str, response: Any) -> Refusal:
 
 
 def _clock_error(date: str) -> timedelta | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         theirs = parsedate_to_datetime(date)
     except ValueError:

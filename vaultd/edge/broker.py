@@ -6,7 +6,6 @@ how long a caller is prepared to wait: one that gives up takes nothing from the 
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from functools import partial
 
 from vaultd.core.records import KeyProfile
 from vaultd.core.sessions import REFUSAL_REMEMBERED, Credentials, Session, is_fresh, is_servable
+from vaultd.edge import log
 from vaultd.edge.aws import Aws
 from vaultd.wire.errors import AwsFailed, AwsPending, Locked, VaultError
 
@@ -22,8 +22,6 @@ from vaultd.wire.errors import AwsFailed, AwsPending, Locked, VaultError
 AT_ONCE = 8
 #: How long to wait for a renewal while the old session could still be served; a `get` has 2.5 s.
 PATIENCE_S = 2.0
-
-_log = logging.getLogger(__name__)
 
 _Place = tuple[str, str, int, str, str | None]  # profile name, access key id, duration, partition, region
 
@@ -74,10 +72,10 @@ class Broker:
         """A session that is good for 20 minutes, or the best there is down to 60 s. Raises AwsFailed, Locked."""
         if self._settled:
             raise Locked
+        cached = self.cached(profile)
+        if cached:
+            return cached
         entry = self._entry(profile)
-        if entry.session and is_fresh(entry.session, self._clock()):
-            entry.used = True
-            return entry.session
         outcome = await self._renewed(entry)
         if entry.dropped:
             raise _copy(entry.dropped)
@@ -87,8 +85,16 @@ class Broker:
         last_resort = entry.servable(self._clock())
         if last_resort is None or not isinstance(outcome, AwsFailed):
             raise _copy(outcome)
-        _log.warning('the session of "%s" could not be renewed: %s', profile.name, outcome.line)
+        log.say(f'the session of "{profile.name}" could not be renewed: {outcome.line}')
         return last_resort
+
+    def cached(self, profile: KeyProfile) -> Session | None:
+        """The fresh session for which nobody has to be asked, if there is one."""
+        entry = self._entries.get(self._place(profile))
+        if entry is None or entry.session is None or not is_fresh(entry.session, self._clock()):
+            return None
+        entry.used = True
+        return entry.session
 
     def forget(self, name: str) -> None:
         """The key of this profile is another one now: nothing made from the old one is handed out from here on."""
@@ -118,8 +124,10 @@ class Broker:
                 self._start(entry)
 
     def _entry(self, profile: KeyProfile) -> _Entry:
-        place = (profile.name, profile.key.access_key_id, self.duration_s, profile.partition, profile.region)
-        return self._entries.setdefault(place, _Entry(profile, self.duration_s))
+        return self._entries.setdefault(self._place(profile), _Entry(profile, self.duration_s))
+
+    def _place(self, profile: KeyProfile) -> _Place:
+        return profile.name, profile.key.access_key_id, self.duration_s, profile.partition, profile.region
 
     async def _renewed(self, entry: _Entry) -> Session | BaseException:
         now = self._clock()
