@@ -74,6 +74,7 @@ class Daemon:
         self.entry = entry
         self.daemon_environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: tuple[str, ...] = as_uid(self.uid)  # what stands before the interpreter in its argv
         self.may_stumble = False  # set by a test that provokes an unexpected exception
         if config:
             self.configure(config)
@@ -87,7 +88,7 @@ class Daemon:
 
     @property
     def argv(self) -> list[str]:
-        return [*as_uid(self.uid), sys.executable, "-I", *self.entry, "--home", str(self.home)]
+        return [*self.prefix, sys.executable, "-I", *self.entry, "--home", str(self.home)]
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """What our processes see of this test run's environment: next to nothing."""
@@ -95,8 +96,8 @@ class Daemon:
             extra or {}
         )
 
-    def start(self) -> "Daemon":
-        """Start it and wait until it answers."""
+    def start(self, answers: Callable[[], bool] | None = None) -> "Daemon":
+        """Start it and wait until it answers (where the usual question is not answered: until `answers`)."""
         self.process = subprocess.Popen(
             self.argv,
             stdin=subprocess.DEVNULL,
@@ -105,13 +106,19 @@ class Daemon:
             env=self.environment(self.daemon_environment),
             start_new_session=True,
         )
-        until(self._answers, "the daemon's first answer")
+        until(lambda: self._answers(answers or self._is_up), "the daemon's first answer")
         return self
 
-    def _answers(self) -> bool:
+    def _answers(self, question: Callable[[], bool]) -> bool:
         assert self.process
         if self.process.poll() is not None:
             raise AssertionError(f"the daemon ended with {self.process.returncode}: {self.log}")
+        try:
+            return question()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+
+    def _is_up(self) -> bool:
         return self.state() != "unreachable"
 
     def stop(self) -> int:
@@ -150,13 +157,18 @@ class Daemon:
         """A raw connection, for frames that the client would not send."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(timeout_s)
-        sock.connect(str(self.home / "vaultd.sock"))
+        try:
+            sock.connect(str(self.home / "vaultd.sock"))
+        except OSError:
+            sock.close()
+            raise
         return sock
 
     def ask(self, line: bytes) -> Frame:
         """Send raw bytes and decode the one line that comes back."""
         with self.connect() as sock, sock.makefile("rb") as file:
-            sock.sendall(line)
+            with contextlib.suppress(BrokenPipeError):  # a stranger is refused before he has said anything
+                sock.sendall(line)
             return protocol.decode(file.readline())
 
     def status(self) -> Frame:
