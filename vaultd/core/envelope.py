@@ -22,9 +22,18 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from vaultd.core import header as grammar
-from vaultd.core.canonical import encode as canonical
-from vaultd.core.header import DEFAULT_COST, PASSPHRASE, RECOVERY, STRICT, Header, KdfBounds, KdfCost, Slot
+from vaultd.core import canonical
+from vaultd.core.header import (
+    DEFAULT_COST,
+    PASSPHRASE,
+    RECOVERY,
+    STRICT,
+    Header,
+    KdfBounds,
+    KdfCost,
+    Slot,
+    decode_header,
+)
 from vaultd.core.secret import Secret
 from vaultd.wire.errors import FormatTooNew, NoMemory, Refused, VaultDamaged
 
@@ -93,7 +102,7 @@ def parse(data: bytes) -> Envelope:
     body_at = _START.size + header_length + _MAC_SIZE
     if version != FORMAT or not 0 < header_length <= MAX_HEADER or not body_at < len(data) <= MAX_FILE:
         raise VaultDamaged("the vault's first bytes are damaged, or its end is missing")
-    header = grammar.decode(data[_START.size : body_at - _MAC_SIZE])
+    header = decode_header(data[_START.size : body_at - _MAC_SIZE])
     if header.body_length != len(data) - body_at or header.body_length < _TAG_SIZE:
         raise VaultDamaged("the vault's length is not what its header says")
     return Envelope(header, data[body_at - _MAC_SIZE : body_at])
@@ -114,7 +123,7 @@ def open_body(data: bytes, envelope: Envelope, vault_key: Secret) -> bytes:
 
 
 def seal_body(header: Header, plaintext: bytes, vault_key: Secret, random: Random) -> tuple[Envelope, bytes]:
-    """The whole file for `header`, under a body key of its own. Raises VaultDamaged when it would be too large."""
+    """The whole file for `header`, under a body key of its own."""
     header = replace(
         header, body_salt=random(32), body_nonce=random(12), body_length=len(plaintext) + _TAG_SIZE
     )
@@ -170,7 +179,7 @@ def unwrap(slot: Slot, kek: Secret, vault_id: str) -> Secret | None:
 
 
 def _slot_bytes(slot: Slot, vault_id: str) -> bytes:
-    return MAGIC + struct.pack(">H", FORMAT) + bytes.fromhex(vault_id) + canonical(slot.public())
+    return MAGIC + struct.pack(">H", FORMAT) + bytes.fromhex(vault_id) + canonical.encode(slot.public())
 
 
 # -- derivations ------------------------------------------------------------------------------------------------------

@@ -29,10 +29,6 @@ class KdfCost:
     passes: int
     lanes: int = 1
 
-    @property
-    def work_kib(self) -> int:
-        return self.memory_kib * self.passes
-
 
 @dataclass(frozen=True, slots=True)
 class KdfBounds:
@@ -50,7 +46,8 @@ class KdfBounds:
             self.min_memory_kib <= cost.memory_kib <= self.max_memory_kib
             and self.min_passes <= cost.passes <= self.max_passes
             and 1 <= cost.lanes <= self.max_lanes
-            and cost.work_kib <= self.max_work_kib
+            and cost.memory_kib * cost.passes <= self.max_work_kib
+            and cost.memory_kib >= 8 * cost.lanes  # RFC 9106, section 3.1
         )
 
 
@@ -100,10 +97,11 @@ class Header:
     vault_id: str
     generation: int
     saved_at: datetime
-    body_salt: bytes
-    body_nonce: bytes
-    body_length: int
     slots: tuple[Slot, ...]
+    # Fresh for each save: chosen when the body is sealed.
+    body_salt: bytes = b""
+    body_nonce: bytes = b""
+    body_length: int = 0
 
     def encode(self) -> bytes:
         return canonical.encode(
@@ -112,7 +110,7 @@ class Header:
                 "body_nonce": self.body_nonce.hex(),
                 "body_salt": self.body_salt.hex(),
                 "generation": self.generation,
-                "saved_at": canonical.format_time(self.saved_at),
+                "saved_at": canonical.from_time(self.saved_at),
                 "slots": [slot.to_json() for slot in self.slots],
                 "vault_id": self.vault_id,
             }
@@ -124,7 +122,7 @@ class Header:
             raise VaultDamaged("the vault's header asks for a key derivation that is too weak or too costly")
 
 
-def decode(data: bytes) -> Header:
+def decode_header(data: bytes) -> Header:
     """The header that `data` is the one spelling of. Raises VaultDamaged."""
     try:
         fields = canonical.decode(data)
@@ -147,11 +145,11 @@ def _header(fields: Any) -> Header:
     header = Header(
         vault_id=_matching(_VAULT_ID, fields["vault_id"]),
         generation=_positive(fields["generation"]),
-        saved_at=canonical.parse_time(fields["saved_at"]),
+        saved_at=canonical.to_time(fields["saved_at"]),
+        slots=tuple(_slot(slot) for slot in slots),
         body_salt=_octets(fields["body_salt"], 32),
         body_nonce=_octets(fields["body_nonce"], 12),
         body_length=_positive(fields["body_length"]),
-        slots=tuple(_slot(slot) for slot in slots),
     )
     if sum(slot.kind == PASSPHRASE for slot in header.slots) > MAX_PASSPHRASE_SLOTS:
         _refuse()
@@ -181,7 +179,7 @@ def _slot(fields: Any) -> Slot:
 
 def _positive(value: object) -> int:
     # `type` and not isinstance: True is an int.
-    if type(value) is not int or value < 1:
+    if type(value) is not int or not 1 <= value <= canonical.MAX_INTEGER:
         _refuse()
     return value
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from vaultd.core import envelope as env
 from vaultd.core import lineage, records, recovery_code
 from vaultd.core.envelope import Envelope, KdfBounds, KdfCost, Random
-from vaultd.core.header import MIB, PASSPHRASE, RECOVERY, Header, Slot
+from vaultd.core.header import MAX_SLOTS, MIB, PASSPHRASE, RECOVERY, Header, Slot
 from vaultd.core.records import Body
 from vaultd.core.secret import Secret
 from vaultd.wire.errors import RolledBack, Usage, VaultDamaged, WrongPassphrase
@@ -37,7 +37,7 @@ class Vault:
     ancestors: lineage.Ancestors
 
     @property
-    def save(self) -> lineage.Save:
+    def this_save(self) -> lineage.Save:
         return lineage.Save(self.envelope.generation, self.envelope.mac_hash)
 
 
@@ -107,7 +107,7 @@ def create(
     if with_recovery:
         slot, code = _new_recovery(vault_id, vault_key, random)
         slots.append(slot)
-    header = Header(vault_id, 1, now, b"", b"", 0, tuple(slots))
+    header = Header(vault_id, 1, _to_second(now), tuple(slots))
     sealed = _seal(header, vault_key, Body({}, None), (), random)
     return Created(sealed.vault, sealed.data, sealed.plaintext, code)
 
@@ -124,13 +124,18 @@ def recover(data: bytes, code: Secret, bounds: KdfBounds) -> Vault:
 
 def _open(data: bytes, kind: str, secret: Secret, bounds: KdfBounds) -> Vault:
     envelope = inspect(data, bounds)
-    for slot in envelope.slots_of(kind):
+    slots = envelope.slots_of(kind)
+    for slot in slots:
         vault_key = env.unwrap(slot, env.slot_kek(slot, secret), envelope.vault_id)
         if vault_key is not None:
             plaintext = env.open_body(data, envelope, vault_key)
             body, ancestors = _decode(plaintext, envelope.generation)
             return Vault(envelope, vault_key, body, ancestors)
-    raise WrongPassphrase(f"wrong {'passphrase' if kind == PASSPHRASE else 'recovery code'}")
+    if kind == PASSPHRASE:
+        raise WrongPassphrase
+    raise WrongPassphrase(
+        "wrong recovery code" if slots else "the vault has no recovery code", hint="try again"
+    )
 
 
 def seal(vault: Vault, body: Body, *, now: datetime, random: Random) -> Sealed:
@@ -158,14 +163,17 @@ def _new_recovery(vault_id: str, vault_key: Secret, random: Random) -> tuple[Slo
 
 
 def _replaced(vault: Vault, kind: str, slot: Slot) -> tuple[Slot, ...]:
-    return (slot, *(other for other in vault.envelope.slots if other.kind != kind))
+    slots = (slot, *(other for other in vault.envelope.slots if other.kind != kind))
+    if len(slots) > MAX_SLOTS:
+        raise Usage(f"the vault has {MAX_SLOTS} slots already, and cannot have more")
+    return slots
 
 
 def _next(vault: Vault, slots: tuple[Slot, ...], body: Body, now: datetime, random: Random) -> Sealed:
     header = replace(
-        vault.envelope.header, generation=vault.envelope.generation + 1, saved_at=now, slots=slots
+        vault.envelope.header, generation=vault.envelope.generation + 1, saved_at=_to_second(now), slots=slots
     )
-    ancestors = (vault.save, *vault.ancestors)[: lineage.MAX_ANCESTORS]
+    ancestors = (vault.this_save, *vault.ancestors)[: lineage.MAX_ANCESTORS]
     return _seal(header, vault.vault_key, body, ancestors, random)
 
 
@@ -175,8 +183,12 @@ def _seal(
     plaintext = _encode(body, ancestors)
     envelope, data = env.seal_body(header, plaintext, vault_key, random)
     if len(data) > env.MAX_FILE:
-        raise Usage("the vault would be larger than 32 MiB", hint="remove some profiles")
+        raise Usage("the vault would be larger than 32 MiB; nothing was saved", hint="remove some profiles")
     return Sealed(Vault(envelope, vault_key, body, ancestors), data, Secret(plaintext))
+
+
+def _to_second(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
 
 
 def _encode(body: Body, ancestors: lineage.Ancestors) -> bytes:
@@ -198,7 +210,7 @@ def _decode(plaintext: bytes, generation: int) -> tuple[Body, lineage.Ancestors]
 
 def mark(vault: Vault) -> bytes:
     """The high-water record of this save: kept on this machine, beside the audit, not beside the vault."""
-    return lineage.encode_mark(vault.envelope.vault_id, vault.save, vault.vault_key)
+    return lineage.encode_mark(vault.envelope.vault_id, vault.this_save, vault.vault_key)
 
 
 def check_mark(vault: Vault, recorded: bytes | None, *, history_exists: bool) -> None:
@@ -211,7 +223,7 @@ def check_mark(vault: Vault, recorded: bytes | None, *, history_exists: bool) ->
             raise RolledBack("this machine's high-water mark is missing, though it has seen the vault before")
         return
     seen = lineage.decode_mark(recorded, vault.envelope.vault_id, vault.vault_key)
-    lineage.check_descends(vault.save, vault.ancestors, seen)
+    lineage.check_descends(vault.this_save, vault.ancestors, seen)
 
 
 def calibrate(measure: Callable[[KdfCost], float], available_bytes: int) -> KdfCost:

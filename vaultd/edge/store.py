@@ -11,9 +11,10 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 
-from vaultd.edge.files import Files, read_file, reason, replace_file, sweep
-from vaultd.wire.errors import Conflict, NoVault, StorageFailed, VaultDamaged
+from vaultd.edge.files import Files, read_file, reason, replace_file
+from vaultd.wire.errors import Conflict, NoVault, StorageFailed, VaultDamaged, VaultError
 
 MAX_VAULT = 32 * 1024 * 1024  # bytes
 MAX_MARK = 4096
@@ -30,10 +31,14 @@ class LocalStore:
         self._path = path
         self._backups = backups
         self._files = files or Files()
+        self._one_save = Lock()  # two threads must not both find the revision that they expect
+
+    def exists(self) -> bool:
+        """Is there a vault, of whatever kind? A dangling link is one too: `load` refuses it, `init` must not."""
+        return self._path.is_symlink() or self._path.exists()
 
     def load(self) -> tuple[bytes, str]:
         """The vault and its revision. Raises NoVault, VaultDamaged, Refused, StorageFailed."""
-        sweep(self._files, self._path)
         data, _ = self._read()
         return data, _revision(data)
 
@@ -55,25 +60,29 @@ class LocalStore:
         A save whose outcome is unknown (StorageFailed with details {"outcome": "unknown"}) may be repeated with the
         same bytes. Raises Conflict, StorageFailed, and what `verify` raises; the old vault is then in its place.
         """
-        revision = _revision(data)
+        with self._one_save:
+            revision = _revision(data)
+            current, saved_at = self._current()
+            if current not in {expected_revision, revision}:
+                raise Conflict
+
+            def accept(read_back: bytes) -> None:
+                verify(read_back)
+                if backup and current not in {None, revision}:
+                    self._keep_current(f"vault-{_timestamp(saved_at)}-{current[:16]}")
+
+            replace_file(
+                self._files, self._path, data, what="vault", accept=accept, overwrite=current is not None
+            )
+            self._prune(is_needed)
+            return revision
+
+    def _current(self) -> tuple[str | None, int]:
         try:
-            previous, saved_at = self._read()
-            current = _revision(previous)
+            data, saved_at = self._read()
         except NoVault:
-            saved_at, current = 0, None
-        if current not in {expected_revision, revision}:
-            raise Conflict
-
-        def accept(read_back: bytes) -> None:
-            verify(read_back)
-            if backup and current not in {None, revision}:
-                self._keep_previous(f"vault-{_timestamp(saved_at)}-{current[:16]}")
-
-        replace_file(
-            self._files, self._path, data, what="vault", accept=accept, overwrite=current is not None
-        )
-        self._prune(is_needed)
-        return revision
+            return None, 0
+        return _revision(data), saved_at
 
     def _read(self) -> tuple[bytes, int]:
         try:
@@ -81,12 +90,14 @@ class LocalStore:
         except FileNotFoundError:
             raise NoVault from None
         except OSError as error:
-            raise StorageFailed(f"the vault cannot be read: {reason(error)}", hint="mend the disk") from error
+            raise StorageFailed(
+                f"the vault cannot be read: {reason(error)}", hint=f"look at {self._path}"
+            ) from error
         if len(data) > MAX_VAULT:
             raise VaultDamaged(f"the vault is larger than {MAX_VAULT // 2**20} MiB")
         return data, saved_at
 
-    def _keep_previous(self, name: str) -> None:
+    def _keep_current(self, name: str) -> None:
         """One more name for the old vault's bytes. An earlier attempt at this save may have made it already."""
         with suppress(FileExistsError):
             self._files.make_dir(self._backups)
@@ -97,9 +108,12 @@ class LocalStore:
 
     def _prune(self, is_needed: Callable[[bytes], bool] | None) -> None:
         # The save is done: a backup too many is no reason to report that it failed. The next save tries again.
+        names: list[str] = []
         with suppress(OSError):
-            for name in superseded(self._files.list_dir(self._backups)):
-                path = self._backups / name
+            names = self._files.list_dir(self._backups)
+        for name in superseded(names):
+            path = self._backups / name
+            with suppress(OSError, VaultError):
                 if is_needed is None or not is_needed(read_file(self._files, path, MAX_VAULT)[0]):
                     self._files.unlink(path)
 
