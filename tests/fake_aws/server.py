@@ -70,6 +70,14 @@ class FakeAws:
         self._http.server_close()
         self._thread.join()
 
+    def start_over(self) -> None:
+        """Forget everything, so that tests can share one server."""
+        with self._lock:
+            self.world = World()
+            self._calls.clear()
+            self._faults = Queue()
+            self.clock.offset = timedelta(0)
+
     def add_user(self, name: str, *, account: str = ACCOUNT, partition: str = "aws", path: str = "/") -> User:
         with self._lock:
             return self.world.add_user(

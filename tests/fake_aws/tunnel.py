@@ -19,11 +19,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-HOSTS = (
-    "*.amazonaws.com",
-    "*.us-east-1.amazonaws.com",
-    "*.amazonaws.com.cn",
-    "*.cn-north-1.amazonaws.com.cn",
+#: Where the calls of tests go. A wildcard stands for one label only.
+HOSTS = tuple(
+    f"*.{domain}"
+    for domain in (
+        "amazonaws.com",
+        "us-east-1.amazonaws.com",
+        "cn-north-1.amazonaws.com.cn",
+        "us-gov-west-1.amazonaws.com",
+        "us-gov.amazonaws.com",
+    )
 )
 
 
@@ -34,9 +39,12 @@ def certificate(folder: Path, *hosts: str) -> tuple[Path, ssl.SSLContext]:
     now = datetime.now(UTC)
     names = [*map(x509.DNSName, hosts), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     signed = (
-        x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), now - timedelta(days=1)
-        )
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -55,10 +63,11 @@ def certificate(folder: Path, *hosts: str) -> tuple[Path, ssl.SSLContext]:
 
 
 class Tunnel:
-    """A proxy on 127.0.0.1 whose every CONNECT ends at the same port. `hosts` tells what was asked for."""
+    """A proxy on 127.0.0.1 whose every CONNECT ends at the same port, unless its host is `closed`; `hosts` tells all."""
 
     def __init__(self, port: int) -> None:
         self.hosts: list[str] = []
+        self.closed: set[str] = set()
         self._port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -90,7 +99,11 @@ class Tunnel:
             request = b""
             while b"\r\n\r\n" not in request:
                 request += client.recv(4096) or b"\r\n\r\n"
-            self.hosts.append(request.split(b" ")[1].decode().removesuffix(":443"))
+            host = request.split(b" ")[1].decode().removesuffix(":443")
+            self.hosts.append(host)
+            if host in self.closed:
+                client.shutdown(socket.SHUT_RDWR)
+                return
             server = socket.create_connection(("127.0.0.1", self._port))
             self._open.append(server)
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")

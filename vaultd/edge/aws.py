@@ -33,6 +33,8 @@ CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 10
 ATTEMPTS = 3  # botocore's standard mode: the first and two retries
 
+UNREACHABLE = "unreachable"  # beside AWS's own codes in details["aws_code"]
+
 _Value = TypeVar("_Value")
 
 #: A courtesy that many keys have no right to, and that nothing depends on: these refusals mean "unknown".
@@ -104,8 +106,7 @@ class Aws:
 
     def warm_up(self) -> None:
         """Import boto3 and build the client that the first call will need; makes no call."""
-        region = self._settings.region or HOME_REGION["aws"]
-        self._client("sts", region)
+        self._client("sts", self._settings.region or HOME_REGION["aws"])
 
     def identify(self, credentials: Credentials, *, region: str | None) -> tuple[str, Identity]:
         """The partition that knows this key, and whose it is."""
@@ -113,14 +114,18 @@ class Aws:
             identity = self._identity(credentials, region or self._settings.region or HOME_REGION["aws"])
             return identity.partition, identity
         preferred = partition_of(self._settings.region) if self._settings.region else "aws"
+        asked: list[str] = []
         for partition in sorted(HOME_REGION, key=lambda name: name != preferred):
             try:
                 return partition, self._identity(credentials, self._region(partition, None))
             except AwsFailed as error:
-                if error.details.get("aws_code") not in UNKNOWN_KEY:
+                code = error.details.get("aws_code")
+                # Once one has said no, another that a firewall hides does not make that no go away.
+                if code not in UNKNOWN_KEY and not (code == UNREACHABLE and asked):
                     raise
+                asked += [partition] if code in UNKNOWN_KEY else []
         raise AwsFailed(
-            f"AWS does not know the key {credentials.tail} (asked {', '.join(HOME_REGION)}): it was deleted or is inactive",
+            f"AWS does not know the key {credentials.tail} (asked {', '.join(asked)}): it was deleted or is inactive",
             hint="look at it in the IAM console",
             details={"aws_code": "InvalidClientTokenId"},
         )
@@ -175,22 +180,23 @@ class Aws:
         """
         from botocore import exceptions, parsers, xform_name
 
+        partition = partition_of(region)  # first: what is no region must not become part of a host name
         client = self._client(service, region)
         host = client.meta.endpoint_url.split("//", 1)[-1]
         try:
             with self._signer.signing_as(credentials):
                 return read(getattr(client, xform_name(action))(**parameters))
         except exceptions.ClientError as error:
-            where = self._settings.endpoint_url or partition_of(region)
+            where = self._settings.endpoint_url or partition
             raise explain(_refusal(f"{service}:{action}", error.response), credentials, where=where) from None
         except exceptions.SSLError:
-            raise _unreachable(host, "its certificate is not trusted", "check aws.ca_bundle") from None
+            raise _unreachable(host, "no trusted TLS connection", hint="check [aws] ca_bundle") from None
         except exceptions.ProxyConnectionError:
-            raise _unreachable(host, "the proxy does not answer", "check aws.proxy in config.toml") from None
+            raise _unreachable(host, "the proxy does not answer", hint="check [aws] proxy") from None
         except (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError):
-            raise _unreachable(host, "no answer in time", "check the network, then try again") from None
-        except (exceptions.HTTPClientError, OSError):
-            raise _unreachable(host, "the connection failed", "check the network, then try again") from None
+            raise _unreachable(host, "no answer in time") from None
+        except (exceptions.ConnectionError, exceptions.HTTPClientError, OSError):
+            raise _unreachable(host, "the connection failed") from None
         except exceptions.BotoCoreError as error:
             raise AwsFailed(f"{service}:{action} could not be sent ({type(error).__name__})") from None
         except (parsers.ResponseParserError, LookupError, TypeError, ValueError):
@@ -238,8 +244,9 @@ def _isolated(signer: _CallersOwn) -> Any:
 
     for name in _UNGOVERNED:
         os.environ.pop(name, None)
-    # At DEBUG botocore logs whole replies, new secrets included; no log level of ours may open that.
-    logging.getLogger("botocore").setLevel(logging.WARNING)
+    # At DEBUG botocore logs whole replies, new secrets included. What fails is told by AwsFailed, and only there.
+    for name in ("boto3", "botocore", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     variables = {
         name: (None, None, default, convert)
         for name, (_key, _env, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
@@ -289,5 +296,5 @@ def _clock_error(date: str) -> timedelta | None:
     return datetime.now(UTC) - theirs if theirs.tzinfo else None
 
 
-def _unreachable(host: str, fact: str, hint: str) -> AwsFailed:
-    return AwsFailed(f"cannot reach {host}: {fact}", hint=hint, details={"aws_code": "unreachable"})
+def _unreachable(host: str, fact: str, *, hint: str = "check the network, then try again") -> AwsFailed:
+    return AwsFailed(f"cannot reach {host}: {fact}", hint=hint, details={"aws_code": UNREACHABLE})
