@@ -17,7 +17,9 @@ import pytest
 
 from tests.fake_aws import FakeAws, Fault, Gate
 from tests.weak_daemon import BOUNDS, COST
+from vaultd.core import vault as core
 from vaultd.core.policy import AwsSettings, LockSettings, Settings
+from vaultd.core.secret import Secret
 from vaultd.edge.audit import Audit
 from vaultd.edge.aws import Aws
 from vaultd.edge.clock import Clock
@@ -28,6 +30,7 @@ from vaultd.edge.places import places
 from vaultd.edge.service import Service
 from vaultd.edge.store import HighWater, LocalStore
 from vaultd.wire import protocol
+from vaultd.wire.errors import WrongPassphrase
 
 PASSPHRASE = "correct horse battery"
 KEY = {
@@ -249,6 +252,34 @@ def test_passwd_needs_the_old_passphrase_although_the_vault_is_open(bench: Bench
         assert "ok" == code(await bench.ask("passwd", old=PASSPHRASE, new="a new passphrase"))
         assert "wrong-passphrase" == code(await bench.relocked().ask("unlock", passphrase=PASSPHRASE))
         assert "ok" == code(await bench.relocked().ask("unlock", passphrase="a new passphrase"))
+
+    asyncio.run(scenario())
+
+
+def test_after_passwd_no_backup_here_opens_with_the_old_passphrase(bench: Bench) -> None:
+    async def scenario() -> None:
+        await bench.opened()
+        for name in ("one", "two", "three"):
+            await bench.ask("add", profile=name, verify=False, **KEY)
+        foreign = bench.home / "backups" / "vault-20260101T000000.000000Z-0123456789abcdef"
+        foreign.write_bytes(b"not a vault")
+        notes = (await bench.ask("passwd", old=PASSPHRASE, new="a new passphrase"))["notes"]
+        assert "backups here that open with the new passphrase now: 4" == notes[0]
+        assert notes[1].startswith("backups that could not be changed: 1;")
+        assert "copies of the vault elsewhere still open with the old passphrase" == notes[2]
+        names: set[frozenset[str]] = set()
+        foreign.unlink()
+        for path in (bench.home / "backups").iterdir():
+            with pytest.raises(WrongPassphrase):
+                core.unlock(path.read_bytes(), Secret(PASSPHRASE), BOUNDS)
+            opened = core.unlock(path.read_bytes(), Secret("a new passphrase"), BOUNDS)
+            names.add(frozenset(opened.body.profiles))
+        assert {
+            frozenset[str](),
+            frozenset({"one"}),
+            frozenset({"one", "two"}),
+            frozenset({"one", "two", "three"}),
+        } == names
 
     asyncio.run(scenario())
 

@@ -157,6 +157,18 @@ def with_new_recovery(vault: Vault, *, now: datetime, random: Random) -> tuple[S
     return _next(vault, _replaced(vault, RECOVERY, slot), vault.body, now, random), code
 
 
+def reslotted(data: bytes, vault: Vault, random: Random) -> bytes | None:
+    """An earlier save of the same vault, with the slots that `vault` has now; None when it is not such a save."""
+    try:
+        envelope = env.parse(data)
+        plaintext = env.open_body(data, envelope, vault.vault_key)
+    except VaultDamaged:
+        return None
+    return env.seal_body(
+        replace(envelope.header, slots=vault.envelope.slots), plaintext, vault.vault_key, random
+    )[1]
+
+
 def _new_recovery(vault_id: str, vault_key: Secret, random: Random) -> tuple[Slot, Secret]:
     code = random(recovery_code.SIZE)
     return env.recovery_slot(Secret(code), vault_id, vault_key, random), recovery_code.spell(code)

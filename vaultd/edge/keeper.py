@@ -135,6 +135,13 @@ class Keeper:
             if self.epoch == epoch:
                 self._take(sealed.vault, revision)
 
+    async def reslot_backups(self) -> tuple[int, int]:
+        """Let the earlier saves here open by the slots of today only; how many do now, and how many could not be changed."""
+        vault = self.vault
+        return await asyncio.to_thread(
+            self._store.rewrite_backups, lambda data: core.reslotted(data, vault, os.urandom)
+        )
+
     def _take(self, vault: Vault, revision: str) -> None:
         self._vault, self._revision = vault, revision
 

@@ -77,6 +77,26 @@ class LocalStore:
             self._prune(is_needed)
             return revision
 
+    def rewrite_backups(self, convert: Callable[[bytes], bytes | None]) -> tuple[int, int]:
+        """Replace each backup by what `convert` makes of it, unless that is None; how many were, and how many not."""
+        done = left = 0
+        with self._one_save:
+            for name in self._backup_names():
+                path = self._backups / name
+                try:
+                    converted = convert(read_file(self._files, path, MAX_VAULT)[0])
+                    if converted is not None:
+                        replace_file(self._files, path, converted, what="backup")
+                except (OSError, VaultError):
+                    converted = None
+                done, left = (done + 1, left) if converted else (done, left + 1)
+        return done, left
+
+    def _backup_names(self) -> list[str]:
+        with suppress(OSError):
+            return [name for name in self._files.list_dir(self._backups) if _BACKUP.match(name)]
+        return []
+
     def _current(self) -> tuple[str | None, int]:
         try:
             data, saved_at = self._read()
@@ -108,10 +128,7 @@ class LocalStore:
 
     def _prune(self, is_needed: Callable[[bytes], bool] | None) -> None:
         # The save is done: a backup too many is no reason to report that it failed. The next save tries again.
-        names: list[str] = []
-        with suppress(OSError):
-            names = self._files.list_dir(self._backups)
-        for name in superseded(names):
+        for name in superseded(self._backup_names()):
             path = self._backups / name
             with suppress(OSError, VaultError):
                 if is_needed is None or not is_needed(read_file(self._files, path, MAX_VAULT)[0]):

@@ -187,7 +187,7 @@ async def recover(service: Service, call: Call) -> Frame:
 
     await service.keeper.reseal(seal)
     service.opened()
-    return {"recovery_code": fresh[0].reveal()}
+    return {"recovery_code": fresh[0].reveal(), "notes": await _reslotted(service)}
 
 
 async def passwd(service: Service, call: Call) -> Frame:
@@ -201,7 +201,15 @@ async def passwd(service: Service, call: Call) -> Frame:
         return core.with_passphrase(vault, new, cost=cost, now=service.clock.now(), random=os.urandom)
 
     await service.keeper.reseal(seal)
-    return {}
+    return {"notes": await _reslotted(service)}
+
+
+async def _reslotted(service: Service) -> list[str]:
+    done, left = await service.keeper.reslot_backups()
+    notes = [f"backups here that open with the new passphrase now: {done}"] if done else []
+    if left:
+        notes.append(f"backups that could not be changed: {left}; look into {service.places.backups}")
+    return [*notes, "copies of the vault elsewhere still open with the old passphrase"]
 
 
 async def lock(service: Service, _call: Call) -> Frame:
