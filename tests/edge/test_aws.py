@@ -92,6 +92,12 @@ def test_session_is_what_sts_gave(fake: FakeAws, aws: Aws, key: AccessKey) -> No
     )
 
 
+def test_iam_is_asked_where_it_is_whatever_the_region(fake: FakeAws, aws: Aws, key: AccessKey) -> None:
+    assert aws.key_created_at(mine(key), partition="aws", region="eu-west-1", user_name=None)
+    aws.last_used(mine(key), partition="aws", region="eu-west-1")
+    assert ["us-east-1", "us-east-1"] == [call.region for call in fake.calls()]
+
+
 def test_region_of_another_partition_gives_way(fake: FakeAws, key: AccessKey) -> None:
     """`[aws] region` is meant for the partition it lies in; the profile's region comes first."""
     aws = at(fake.url, region="eu-west-1")

@@ -181,7 +181,8 @@ class Aws:
         from botocore import exceptions, parsers, xform_name
 
         partition = partition_of(region)  # first: what is no region must not become part of a host name
-        client = self._client(service, region)
+        # IAM is one place in a partition and takes signatures for it only; with an endpoint_url botocore forgets that.
+        client = self._client(service, HOME_REGION[partition] if service == "iam" else region)
         host = client.meta.endpoint_url.split("//", 1)[-1]
         try:
             with self._signer.signing_as(credentials):
