@@ -17,7 +17,24 @@ def test_reads_what_people_write(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "5", "m", "-5m", "+5m", "1.5h", "1h30m", " 5m", "5m ", "5m\n", "5 m", "5M", "5w", "1000000s", "٣m", "1_0m"],
+    [
+        "",
+        "5",
+        "m",
+        "-5m",
+        "+5m",
+        "1.5h",
+        "1h30m",
+        " 5m",
+        "5m ",
+        "5m\n",
+        "5 m",
+        "5M",
+        "5w",
+        "1000000s",
+        "٣m",
+        "1_0m",
+    ],
 )
 def test_refuses_everything_else(text: str) -> None:
     with pytest.raises(Usage, match="length of time"):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from vaultd.core.ini import Edit, IniFile, Option, Section, indent_of, line_end_of, short, split
 from vaultd.wire.errors import Usage
 
+AwsFile = IniFile  # what every function here reads: AwsFile(text, name for messages)
+
 PROCESS = "credential_process"
 #: What else gives a profile credentials. Clients disagree about which wins; in most of them not the hook.
 RIVALS = frozenset(

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`awsvault add PROFILE`: take a key in, check it with AWS, and let ~/.aws/config ask for it."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from awsvault import completion, hook, keyinput, output, prompts
+from awsvault.commands import home_of, new_app, unlock
+from awsvault.keyinput import KeyText
+from vaultd.wire import client
+from vaultd.wire.errors import Conflict, Undecided, Usage, VaultError
+from vaultd.wire.protocol import Frame
+
+app = new_app()
+
+
+@app.command("add", epilog="Example: awsvault add dev --csv ~/Downloads/alice_accessKeys.csv")
+def command(  # noqa: PLR0913 - one parameter for each flag
+    ctx: typer.Context,
+    profile: completion.Profile,
+    *,
+    from_stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read the key from stdin: two lines, or create-access-key's JSON.")
+    ] = False,
+    csv: Annotated[
+        str | None, typer.Option("--csv", metavar="FILE", help="Read the key from a file of the IAM console.")
+    ] = None,
+    csv_row: Annotated[
+        int | None, typer.Option("--csv-row", metavar="N", min=1, help="Which row, when there are several.")
+    ] = None,
+    access_key_id: Annotated[
+        str | None,
+        typer.Option(
+            "--access-key-id", metavar="ID", help="Which key, when there are several; its last 4 will do."
+        ),
+    ] = None,
+    delete_csv: Annotated[
+        bool, typer.Option("--delete-csv", help="Delete the file once the key is kept.")
+    ] = False,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            "--serve", metavar="session|key", help="What `get` hands out. Default: by what AWS says."
+        ),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region", metavar="REGION", help="The profile's region, also written to ~/.aws/config."
+        ),
+    ] = None,
+    mfa_serial: Annotated[
+        str | None, typer.Option("--mfa-serial", metavar="ARN", help="The user's MFA device.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put this key in the place of the profile's present one.")
+    ] = False,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Don't ask AWS whether the key works.")
+    ] = False,
+    allow_root: Annotated[bool, typer.Option("--allow-root", help="Take a root user's key.")] = False,
+    no_config: Annotated[bool, typer.Option("--no-config", help="Leave ~/.aws/config as it is.")] = False,
+) -> None:
+    """Add an access key. It is asked for, and never taken from the command line.
+
+    AWS is asked whose key it is; then a line in ~/.aws/config makes every AWS tool ask awsvault for the profile.
+    """
+    if csv is None and (csv_row or access_key_id or delete_csv):
+        raise Usage("--csv-row, --access-key-id and --delete-csv belong to --csv")
+    if not (from_stdin or csv):
+        _need_terminal()
+    home = home_of(ctx)
+    plan = None if no_config else hook.plan(profile, home, region)
+    unlock.make_ready(home)
+    _check_free(home, profile, replace=replace)
+    key = (
+        keyinput.from_csv(csv, row=csv_row, access_key_id=access_key_id)
+        if csv
+        else _typed_or_piped(from_stdin=from_stdin)
+    )
+    fields: Frame = {
+        "profile": profile,
+        "access_key_id": key.access_key_id,
+        "secret_access_key": key.secret_access_key,
+        "serve": serve,
+        "region": region,
+        "mfa_serial": mfa_serial,
+        "verify": not no_verify,
+        "allow_root": allow_root,
+        "replace": replace,
+    }
+    reply = _add(home, fields)
+    _report(reply)
+    if plan:
+        _write_hook(plan)
+    if csv:
+        _finish_csv(csv, delete=delete_csv)
+
+
+def _need_terminal() -> None:
+    if not prompts.available():
+        raise Usage("no terminal to ask for the key on", hint="use --stdin or --csv FILE")
+
+
+def _check_free(home: str | None, profile: str, *, replace: bool) -> None:
+    """Before anybody types a secret for nothing; the daemon checks again."""
+    if not replace and profile in client.call("names", home=home)["names"]:
+        raise Conflict(
+            f"there is a profile {profile} already",
+            hint=f"to exchange its key: awsvault add {profile} --replace",
+        )
+
+
+def _typed_or_piped(*, from_stdin: bool) -> KeyText:
+    if not from_stdin:
+        return KeyText(prompts.ask("Access key ID: "), prompts.ask_secret("Secret access key: "))
+    if sys.stdin is None or sys.stdin.isatty():
+        raise Usage(
+            "--stdin reads a pipe or a file, and stdin is a terminal", hint="leave --stdin out to be asked"
+        )
+    data = sys.stdin.buffer.read(keyinput.SIZE_LIMIT + 1)
+    if len(data) > keyinput.SIZE_LIMIT:
+        raise Usage("stdin holds more than 1 MiB: no access key")
+    try:
+        return keyinput.from_text(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise Usage("stdin is not text") from None
+
+
+def _add(home: str | None, fields: Frame) -> Frame:
+    try:
+        return client.call("add", home=home, on_progress=output.progress, **fields)
+    except Undecided as error:
+        if not prompts.available():
+            raise
+        chosen = {**fields, "serve": _choose(error)}
+        return client.call("add", home=home, on_progress=output.progress, **chosen)
+
+
+def _choose(error: Undecided) -> str:
+    prompts.tell(
+        f"How should this key be served? {error.message}.\n"
+        "  session  temporary credentials: the key never leaves vaultd, and IAM calls fail without MFA\n"
+        "  key      the key itself: everything that works today goes on working\n"
+    )
+    proposal = str(error.details.get("proposal", "key"))
+    while True:
+        answer = prompts.ask(f"session or key? [{proposal}] ").strip().lower() or proposal
+        if answer in ("session", "key"):
+            return answer
+
+
+def _report(reply: Frame) -> None:
+    for note in reply["notes"]:
+        output.say(str(note))
+    profile = reply["profile"]
+    owner = profile["arn"] or "not checked with AWS"
+    output.say(
+        f"{profile['profile']} is added: key {output.short_key(profile['access_key_id'])} ({owner}), serves {profile['serve']}."
+    )
+
+
+def _write_hook(plan: hook.Plan) -> None:
+    """The key is kept whatever happens here, and the user is told what line is missing."""
+    try:
+        plan.write()
+    except VaultError as error:
+        line = plan.hook.line_for(plan.program)
+        raise type(error)(
+            f"the key is kept, but {error.message}", hint=f"add there: credential_process = {line}"
+        ) from None
+    output.say(
+        f"{hook.config_path()} asks for it. Try: aws sts get-caller-identity --profile {plan.hook.name}"
+    )
+
+
+def _finish_csv(path: str, *, delete: bool) -> None:
+    """The file holds the secret in plain text."""
+    if not delete and prompts.available():
+        delete = prompts.confirm(f"{path} still holds the secret in plain text. Delete it?", default=True)
+    if not delete:
+        output.say(f"{path} still holds the secret in plain text: delete it.")
+        return
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise VaultError(f"the key is kept, but {path} cannot be deleted ({error.strerror})") from None
+    output.say(f"{path} is deleted.")
