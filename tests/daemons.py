@@ -110,13 +110,16 @@ class Daemon:
         return self
 
     def _answers(self, question: Callable[[], bool]) -> bool:
-        assert self.process
-        if self.process.poll() is not None:
-            raise AssertionError(f"the daemon ended with {self.process.returncode}: {self.log}")
+        self._check_running()
         try:
             return question()
         except (FileNotFoundError, ConnectionRefusedError):
             return False
+
+    def _check_running(self) -> None:
+        assert self.process
+        if self.process.poll() is not None:
+            raise AssertionError(f"the daemon ended with {self.process.returncode}: {self.log}")
 
     def _is_up(self) -> bool:
         return self.state() != "unreachable"
@@ -212,6 +215,7 @@ class Daemon:
         """Wait until another image than `before` (an instance of `status`) answers; its status."""
 
         def fresh() -> Frame | None:
+            self._check_running()
             try:
                 found = self.status()
             except VaultError:
