@@ -2,7 +2,6 @@
 """The client's end of the socket, for every command but `get` (which must not import json: see awsvault/get.py)."""
 
 import os
-import secrets
 import socket
 import struct
 import sys
@@ -99,7 +98,7 @@ def call(
     daemon refuses to do one twice (PROTOCOL.md, "Retries").
     """
     if op not in IDEMPOTENT:
-        fields["request"] = secrets.token_hex(16)
+        fields["request"] = os.urandom(16).hex()
     frame = protocol.request(op, **fields)
     for attempt in range(1, ATTEMPTS + 1):
         connection = Connection(home, timeout_s)
