@@ -34,10 +34,10 @@ lint: setup
 	exit $$status
 
 demo: setup
-	@$(BIN)/python tests/demo/demo.py
+	@$(BIN)/python -m tests.demo
 
 bench: setup
-	@$(BIN)/python tests/bench/bench.py
+	@$(BIN)/python -m tests.bench
 
 # Both folders fill with the features that need them (rotation; the container endpoint and more SDKs).
 torture conformance: setup

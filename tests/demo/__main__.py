@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The story that `make demo` tells. Ends with status 0 only when every step came out as it says."""
+
+import csv
+import io
+import json
+import re
+import secrets
+import signal
+import sys
+import urllib.request
+from pathlib import Path
+from typing import NoReturn
+
+from tests.demo.stage import Dialogue, Stage, Unexpected
+
+WHOLE_SHOW_S = 120
+PASSPHRASE = "correct horse battery staple"
+NEW_PASSPHRASE: Dialogue = [("New passphrase: ", PASSPHRASE), ("again: ", PASSPHRASE)]
+ASK_BOTO3 = (
+    "import boto3; print(boto3.Session(profile_name='dev').client('sts').get_caller_identity()['Arn'])"
+)
+WHO_AM_I = "aws sts get-caller-identity --profile"
+
+
+def main() -> int:
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.signal(signal.SIGTERM, _too_long)
+    signal.alarm(WHOLE_SHOW_S)
+    try:
+        with Stage() as stage:
+            show(stage)
+    except Unexpected as error:
+        print(f"\ndemo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print("\n# All of it came out as it should, and everything that the demo made is gone again.")
+    return 0
+
+
+def _too_long(_signal: int, _frame: object) -> NoReturn:
+    raise Unexpected(f"ended from outside, or not done after {WHOLE_SHOW_S} s")
+
+
+def show(stage: Stage) -> None:
+    stage.say(
+        "A throw-away home, and a stand-in for AWS (moto) with an IAM user whose key came as the console's CSV file."
+    )
+    stage.set("HOME", str(stage.root / "home"))
+    stage.set("AWS_CONFIG_FILE", str(stage.root / "home/.aws/config"))
+    _, aws = stage.start("-m", "moto.server", "-H", "127.0.0.1", "-p", "0", ready=r"Running on (http://\S+)")
+    alices_secret = console_csv(aws, stage.root / "home/Downloads/alice_accessKeys.csv")
+    use_vault(stage, stage.root / "vault", aws)
+
+    key_served(stage)
+    bobs_secret = session_served(stage)
+    locked(stage)
+    nowhere_on_disk(stage, alices_secret, bobs_secret)
+
+
+def use_vault(stage: Stage, home: Path, aws: str) -> None:
+    """A directory for one vault whose AWS, like that of the tools here, is the stand-in at `aws`."""
+    home.mkdir(mode=0o700)
+    (home / "config.toml").write_text(f'[aws]\nendpoint_url = "{aws}"\n')
+    stage.set("AWSVAULT_HOME", str(home))
+    stage.set("AWS_ENDPOINT_URL", aws)
+
+
+def console_csv(aws: str, file: Path) -> str:
+    """Make the user alice with a key as an administrator would, and save the key as the console does; her secret."""
+    iam_call(aws, "CreateUser")
+    reply = iam_call(aws, "CreateAccessKey")
+    key_id, secret = (
+        re.findall(f"<{tag}>(.*?)</{tag}>", reply)[0] for tag in ("AccessKeyId", "SecretAccessKey")
+    )
+    text = io.StringIO()
+    csv.writer(text).writerows([["Access key ID", "Secret access key"], [key_id, secret]])
+    file.write_text(text.getvalue(), "utf-8-sig")
+    return str(secret)
+
+
+def iam_call(aws: str, action: str) -> str:
+    scope = "AWS4-HMAC-SHA256 Credential=admin/20300101/us-east-1/iam/aws4_request"
+    body = f"Action={action}&UserName=alice&Version=2010-05-08".encode()
+    request = urllib.request.Request(aws, body, {"Authorization": scope})
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        return str(reply.read().decode())
+
+
+def key_served(stage: Stage) -> None:
+    stage.say("A vault, and alice's key in it.")
+    stage.run("awsvault init", dialogue=[*NEW_PASSPHRASE, *written_down()], shows=["Recovery code"])
+    stage.run("awsvault lock", shows=["The vault is locked"])
+    stage.run("awsvault unlock", dialogue=[("Passphrase: ", PASSPHRASE)], shows=["The vault is unlocked"])
+    add = "awsvault add dev --csv ~/Downloads/alice_accessKeys.csv --delete-csv --serve key --region eu-central-1"
+    stage.run(add, shows=["dev is added", "is deleted"])
+    stage.run("cat ~/.aws/config", shows=["[profile dev]", "credential_process = "])
+    stage.run("awsvault list", shows=["dev"])
+
+    stage.say("The real aws command and boto3 get alice's key through that line; neither knows of awsvault.")
+    stage.run(f"{WHO_AM_I} dev", shows=["user/alice"])
+    stage.run(f'python -c "{ASK_BOTO3}"', shows=["user/alice"])
+
+
+def written_down() -> Dialogue:
+    """Two groups of the recovery code are asked back."""
+
+    def group(screen: str) -> str:
+        code: str = re.findall(r"^\s+(\w+(?:-\w+)+)\s*$", screen, re.MULTILINE)[0]
+        number: str = re.findall(r"group (\d+) of", screen)[-1]
+        return code.split("-")[int(number) - 1]
+
+    return [(" of ", group), (" of ", group)]
+
+
+def session_served(stage: Stage) -> str:
+    stage.say(
+        "Another vault, which serves sessions: bob's key never leaves the daemon. This stand-in checks signatures."
+    )
+    key_id, secret = f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
+    books = stage.root / "books"
+    options = ["--seed", "-", "--books", str(books)]
+    fake, aws = stage.start(
+        "-m", "tests.fake_aws", *options, ready=r"(http://\S+)", given=f"bob {key_id} {secret}\n"
+    )
+    before = {name: stage.environment[name] for name in ("AWSVAULT_HOME", "AWS_ENDPOINT_URL")}
+    use_vault(stage, stage.root / "vault-2", aws)
+    stage.run("awsvault init --no-recovery", dialogue=NEW_PASSPHRASE)
+    stage.run(
+        "awsvault add ci --serve session --region eu-central-1",
+        dialogue=[("Access key ID: ", key_id), ("Secret access key: ", secret)],
+        shows=["ci is added"],
+    )
+    for _ in range(2):
+        stage.run(f"{WHO_AM_I} ci", shows=["user/bob"])
+    stage.end(fake)
+    check_books(books, key_id)
+    for name, value in before.items():
+        stage.set(name, value)
+    return secret
+
+
+def check_books(books: Path, key_id: str) -> None:
+    """What the stand-in saw: bob's own key signed what the daemon asked, a session everything that the tools asked."""
+    calls = [json.loads(line) for line in books.read_text().splitlines()]
+    by_key = {call["action"] for call in calls if call["access_key_id"] == key_id}
+    by_tools = [call for call in calls if call["user_agent"].startswith("aws-cli")]
+    signers = {call["access_key_id"] for call in by_tools}
+    if len(by_tools) != 2 or len(signers) != 1 or key_id in signers:
+        raise Unexpected("the stand-in's books do not show one session that signed both calls of aws")
+    print(
+        f"  the stand-in's books: bob's key signed only what the daemon asked ({', '.join(sorted(by_key))});"
+    )
+    print("  one and the same session signed both calls of aws")
+
+
+def locked(stage: Stage) -> None:
+    stage.say("Locked: the same call is refused, and says what to do.")
+    stage.run("awsvault lock", shows=["The vault is locked"])
+    stage.run(f"{WHO_AM_I} dev", status=255, shows=["vault is locked", "run: awsvault unlock"])
+
+
+def nowhere_on_disk(stage: Stage, *wanted: str) -> None:
+    stage.say(
+        "Is one of the two secret access keys, or the passphrase, in any file that all this left behind?"
+    )
+    for secret in (*wanted, PASSPHRASE):
+        found = stage.find(secret)
+        if found:
+            raise Unexpected(f"a secret is in {found[0]}")
+    names = sorted(str(path.relative_to(stage.root)) for path in stage.root.rglob("*") if path.is_file())
+    print(f"  no, in none of these {len(names)}: {', '.join(names)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage of the demo: a throw-away machine, a terminal to type on, and neighbours that end with it.
+
+It knows nothing of what is shown. Whatever it starts it ends, also on Ctrl-C, and nothing outlives the directory.
+"""
+
+import base64
+import fcntl
+import os
+import pty
+import re
+import select
+import shlex
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+COMMAND_S = 30.0
+ROWS, COLUMNS = 24, 110
+
+#: What is asked, and what is typed then: a text, or what to make of the screen so far.
+Dialogue = Sequence[tuple[str, str | Callable[[str], str]]]
+
+
+class Unexpected(Exception):
+    """The show is over: something came out otherwise than it should."""
+
+
+class Stage:
+    def __init__(self) -> None:
+        # Below /tmp whatever TMPDIR says: a socket's path has 107 bytes at most.
+        self.root = Path(tempfile.mkdtemp(prefix="awsvault-demo-", dir="/tmp"))
+        for name in ("home", "home/.aws", "home/Downloads", "tmp"):
+            (self.root / name).mkdir(mode=0o700)
+        self.environment = {
+            "PATH": f"{BIN}:{os.defpath}",
+            "HOME": str(self.root / "home"),
+            "TMPDIR": str(self.root / "tmp"),
+            # Colours only for who sees them; a terminal without says so, and its width.
+            "TERM": os.environ.get("TERM", "dumb") if sys.stdout.isatty() else "dumb",
+            "COLUMNS": str(COLUMNS),
+            "LANG": "C.UTF-8",
+            "AWS_CONFIG_FILE": str(self.root / "home/.aws/config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.root / "home/.aws/credentials"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        self._neighbours: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        for neighbour in self._neighbours:
+            self.end(neighbour)
+        self._end_daemons()
+        shutil.rmtree(self.root)
+
+    # --- what the audience sees
+
+    def say(self, text: str) -> None:
+        print(f"\n# {text}", flush=True)
+
+    def set(self, name: str, value: str) -> None:
+        """A variable of the shell that the rest is typed into."""
+        self.environment[name] = value
+        print(f"$ export {name}={shlex.quote(value)}", flush=True)
+
+    def run(self, line: str, *, status: int = 0, shows: Sequence[str] = (), dialogue: Dialogue = ()) -> str:
+        """Type `line` on a terminal, answer what it asks; raises Unexpected on another outcome."""
+        print(f"$ {line}", flush=True)
+        ended, screen = self._on_terminal(["/bin/sh", "-c", line], dialogue)
+        if status != ended:
+            raise Unexpected(f"exit status {ended} instead of {status}: {line}")
+        missing = [text for text in shows if text not in screen]
+        if missing:
+            raise Unexpected(f"{missing[0]!r} is missing in the answer of: {line}")
+        return screen
+
+    def _on_terminal(self, words: list[str], dialogue: Dialogue) -> tuple[int, str]:
+        pid, terminal = pty.fork()
+        if pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+            try:
+                os.execvpe(words[0], words, self.environment)
+            finally:
+                os._exit(127)
+        screen = ""
+        try:
+            screen = _converse(terminal, list(dialogue))
+        finally:
+            os.close(terminal)  # a command that still runs gets SIGHUP
+            _, wait_status = os.waitpid(pid, 0)
+        return os.waitstatus_to_exitcode(wait_status), screen
+
+    # --- behind the scene
+
+    def start(self, *command: str, ready: str, given: str = "") -> tuple[subprocess.Popen[str], str]:
+        """Start a neighbour; the first group of `ready`, a pattern that it prints, and the process."""
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=self.environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is ours alone: the daemon must still reach its AWS when we tidy up
+        )
+        self._neighbours.append(process)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(given)
+        process.stdin.close()
+        for line in process.stdout:
+            if found := re.search(ready, line):
+                return process, found[1]
+        raise Unexpected(f"{' '.join(command)} did not start")
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+    def _end_daemons(self) -> None:
+        """Whatever was started with a home below our directory."""
+        for directory in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (directory / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue  # ended meanwhile
+            if b"vaultd" in words and any(word.startswith(os.fsencode(self.root)) for word in words):
+                _end(int(directory.name))
+
+    def find(self, secret: str) -> list[Path]:
+        """The files of this machine that hold `secret`, in any form that a careless program might write."""
+        raw = secret.encode()
+        forms = [raw, raw[::-1], raw.hex().encode(), secret.encode("utf-16-le")]
+        # Inside other data base64 may start at any of three offsets; the cut ends depend on the neighbours.
+        forms += [base64.b64encode(b"\0" * shift + raw)[4:-4] for shift in range(3)]
+        files = [path for path in self.root.rglob("*") if path.is_file()]
+        return [path for path in files if any(form in path.read_bytes() for form in forms)]
+
+
+def _converse(terminal: int, dialogue: list[tuple[str, str | Callable[[str], str]]]) -> str:
+    """Show what appears until the command ends, and type each answer when its question stands there."""
+    screen = ""
+    answered = 0
+    deadline = time.monotonic() + COMMAND_S
+    while True:
+        if not select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise Unexpected(f"no end after {COMMAND_S:.0f} s")
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # EIO: the other end is closed, as an end of file on Linux
+            data = b""
+        if not data:
+            return screen
+        text = data.decode(errors="replace").replace("\r\n", "\n")
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        screen += text
+        if dialogue and dialogue[0][0] in screen[answered:]:
+            _, answer = dialogue.pop(0)
+            typed = answer if isinstance(answer, str) else answer(screen)
+            answered = len(screen)
+            os.write(terminal, f"{typed}\n".encode())
+
+
+def _end(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGTERM)
+        for _ in range(50):
+            time.sleep(0.05)
+            os.kill(pid, 0)
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
