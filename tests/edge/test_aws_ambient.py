@@ -9,11 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.fake_aws import AccessKey, FakeAws
+from tests.fake_aws import FakeAws
 from tests.fake_aws.tunnel import HOSTS, Tunnel, certificate
 from vaultd.core.secret import Secret
 from vaultd.core.sessions import Credentials
@@ -23,27 +24,24 @@ from vaultd.wire.errors import AwsFailed
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@dataclass(frozen=True)
 class World:
     """AWS's host names, all at one stand-in behind a proxy."""
 
-    def __init__(self, fake: FakeAws, tunnel: Tunnel, trusted: Path) -> None:
-        self.fake = fake
-        self.tunnel = tunnel
-        self.settings = AwsSettings(proxy=tunnel.url, ca_bundle=str(trusted))
+    fake: FakeAws
+    tunnel: Tunnel
+    settings: AwsSettings
 
     def key(self, partition: str = "aws") -> Credentials:
-        return mine(self.fake.add_key(self.fake.add_user("alice", partition=partition)))
+        key = self.fake.add_key(self.fake.add_user("alice", partition=partition))
+        return Credentials(key.access_key_id, Secret(key.secret))
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     trusted, tls = certificate(tmp_path, *HOSTS)
     with FakeAws(tls=tls) as fake, Tunnel(fake.port) as tunnel:
-        yield World(fake, tunnel, trusted)
-
-
-def mine(key: AccessKey) -> Credentials:
-    return Credentials(key.access_key_id, Secret(key.secret))
+        yield World(fake, tunnel, AwsSettings(proxy=tunnel.url, ca_bundle=str(trusted)))
 
 
 STS = {
@@ -186,6 +184,7 @@ aws.last_used(key, partition=partition, region=None)
 json.dump({
     "endpoints": [client.meta.endpoint_url for client in clients],
     "retries": clients[0].meta.config.retries,
+    "verify": clients[0]._endpoint.http_session._verify,
     "arn": identity.arn,
     "account": aws.identify(session.credentials, region=None)[1].account,
 }, sys.stdout)
@@ -209,6 +208,7 @@ def hostile(home: Path, address: str) -> dict[str, str]:
     for folder, name in ((home / ".aws", ""), (home, "planted-")):
         plant(folder / f"{name}config", config)
         plant(folder / f"{name}credentials", credentials)
+    plant(home / ".aws/config", config + config)  # a section twice: botocore refuses such a file altogether
     url = f"http://{address}"
     return {
         "HOME": str(home),
@@ -282,6 +282,7 @@ def test_hostile_environment_and_files_change_nothing(world: World, tmp_path: Pa
     assert (0, "") == (done.returncode, done.stderr)
     assert json.loads(done.stdout) == {
         "endpoints": ["https://sts.eu-west-1.amazonaws.com", "https://iam.amazonaws.com"],
+        "verify": True,
         "retries": {"mode": "standard", "total_max_attempts": 3},
         "arn": "arn:aws:iam::123456789012:user/alice",
         "account": "123456789012",

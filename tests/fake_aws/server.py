@@ -64,7 +64,7 @@ class FakeAws:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._faults.open_gates()
+        self.open_gates()
         self._http.shutdown()
         self._http.hang_up()
         self._http.server_close()
@@ -112,6 +112,10 @@ class FakeAws:
     def fault(self, fault: Fault, *, action: str | None = None, times: int = 1) -> None:
         """Strike the next `times` calls, of this action only when it is named."""
         self._faults.put(fault, action, times)
+
+    def open_gates(self) -> None:
+        """Let go of every call that a fault holds, now and later."""
+        self._faults.open_gates()
 
     def calls(self, action: str | None = None) -> list[Call]:
         """The books so far, oldest first."""

@@ -85,7 +85,6 @@ class Broker:
         last_resort = entry.servable(self._clock())
         if last_resort is None or not isinstance(outcome, AwsFailed):
             raise _copy(outcome)
-        log.say(f'the session of "{profile.name}" could not be renewed: {outcome.line}')
         return last_resort
 
     def cached(self, profile: KeyProfile) -> Session | None:
@@ -168,6 +167,8 @@ class Broker:
             entry.session, entry.used, entry.refusal = outcome, False, None
         if isinstance(outcome, AwsFailed):
             entry.refusal, entry.refused_at = outcome, now
+            if entry.servable(now):
+                log.say(f'the session of "{entry.profile.name}" could not be renewed: {outcome.line}')
         pending.set_result(outcome)
 
 

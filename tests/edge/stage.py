@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the broker play on: a stand-in for AWS, our side of it, and one clock for both."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.fake_aws import AccessKey, FakeAws, Fault, Gate
+from vaultd.core.records import Key, KeyProfile
+from vaultd.core.secret import Secret
+from vaultd.core.sessions import Session
+from vaultd.edge.aws import Aws
+from vaultd.edge.broker import Broker
+
+MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+Test = Callable[["Stage"], Coroutine[Any, Any, None]]
+
+
+class Stage:
+    """A stand-in for AWS, our side of it, and one clock for both."""
+
+    def __init__(self, fake: FakeAws, aws: Aws) -> None:
+        fake.start_over()
+        fake.tolerates_skew = True  # botocore signs with the real clock
+        self.fake = fake
+        self.aws = aws
+        self.alice = fake.add_user("alice")
+        self.key = fake.add_key(self.alice)
+        self.profile = profile_of(self.key)
+
+    def advance(self, step: timedelta) -> None:
+        self.fake.clock.advance(step)
+
+    @property
+    def made(self) -> int:
+        """How many times STS was asked."""
+        return len(self.fake.calls("GetSessionToken"))
+
+    @asynccontextmanager
+    async def broker(self, *, duration_s: int = 4 * 3600, patience_s: float = 5.0) -> AsyncIterator[Broker]:
+        broker = Broker(self.aws, self.fake.clock.now, duration_s=duration_s, patience_s=patience_s)
+        try:
+            yield broker
+        finally:
+            self.fake.open_gates()
+            await broker.settle(10)
+
+    async def arrival(self, gate: Gate) -> None:
+        """Until a call is under way."""
+        assert await asyncio.to_thread(gate.arrived.acquire, timeout=10)
+
+
+def profile_of(key: AccessKey, name: str = "dev", region: str | None = None) -> KeyProfile:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    kept = Key(key.access_key_id, Secret(key.secret), created_at=None, added_at=now)
+    facts: dict[str, Any] = dict.fromkeys(("account", "arn", "mfa_serial", "verified_at", "last_used_at"))
+    return KeyProfile(name, kept, serve="session", partition="aws", region=region, **facts)
+
+
+def play(test: Test) -> Callable[[Stage], None]:
+    """An async test, in a loop of its own."""
+
+    def played(stage: Stage) -> None:
+        asyncio.run(test(stage))
+
+    played.__name__, played.__doc__ = test.__name__, test.__doc__
+    return played
+
+
+def made_with(stage: Stage, session: Session) -> str:
+    return stage.fake.world.sessions[session.credentials.access_key_id].made_with
+
+
+FAULTS = [
+    Fault.internal(),
+    Fault.unavailable(),
+    Fault.throttling(),
+    Fault.reset(),
+    Fault.truncate(),
+    Fault.cut(),
+    Fault.garbage(),
+    Fault.lose_reply(),
+    Fault.refuse(403, "AccessDenied", "no"),
+]
