@@ -1,32 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stage of the demo: a throw-away machine, a terminal to type on, and neighbours that end with it.
+"""The stage of the demo: a throw-away machine, somebody who types, and neighbours that end with it.
 
 It knows nothing of what is shown. Whatever it starts it ends, also on Ctrl-C, and nothing outlives the directory.
 """
 
 import base64
-import fcntl
 import os
-import pty
 import re
-import select
 import shlex
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.terminal import Terminal
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-COMMAND_S = 30.0
-ROWS, COLUMNS = 24, 110
+COLUMNS = 110
 
 #: What is asked, and what is typed then: a text, or what to make of the screen so far.
 Dialogue = Sequence[tuple[str, str | Callable[[str], str]]]
@@ -46,9 +42,9 @@ class Stage:
             "PATH": f"{BIN}:{os.defpath}",
             "HOME": str(self.root / "home"),
             "TMPDIR": str(self.root / "tmp"),
-            # Colours only for who sees them; a terminal without says so, and its width.
-            "TERM": os.environ.get("TERM", "dumb") if sys.stdout.isatty() else "dumb",
-            "COLUMNS": str(COLUMNS),
+            "TERM": os.environ.get("TERM", "dumb")
+            if sys.stdout.isatty()
+            else "dumb",  # colour for who sees it
             "LANG": "C.UTF-8",
             "AWS_CONFIG_FILE": str(self.root / "home/.aws/config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.root / "home/.aws/credentials"),
@@ -79,29 +75,21 @@ class Stage:
     def run(self, line: str, *, status: int = 0, shows: Sequence[str] = (), dialogue: Dialogue = ()) -> str:
         """Type `line` on a terminal, answer what it asks; raises Unexpected on another outcome."""
         print(f"$ {line}", flush=True)
-        ended, screen = self._on_terminal(["/bin/sh", "-c", line], dialogue)
+        with Terminal(["/bin/sh", "-c", line], self.environment, columns=COLUMNS) as terminal:
+            shown = 0
+            for question, answer in dialogue:
+                screen = terminal.expect(question)
+                print(screen[shown:], end="", flush=True)
+                shown = len(screen)
+                terminal.type(answer if isinstance(answer, str) else answer(screen))
+            ended = terminal.end()
+            print(terminal.screen[shown:], end="", flush=True)
         if status != ended:
             raise Unexpected(f"exit status {ended} instead of {status}: {line}")
-        missing = [text for text in shows if text not in screen]
+        missing = [text for text in shows if text not in terminal.screen]
         if missing:
             raise Unexpected(f"{missing[0]!r} is missing in the answer of: {line}")
-        return screen
-
-    def _on_terminal(self, words: list[str], dialogue: Dialogue) -> tuple[int, str]:
-        pid, terminal = pty.fork()
-        if pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-            try:
-                os.execvpe(words[0], words, self.environment)
-            finally:
-                os._exit(127)
-        screen = ""
-        try:
-            screen = _converse(terminal, list(dialogue))
-        finally:
-            os.close(terminal)  # a command that still runs gets SIGHUP
-            _, wait_status = os.waitpid(pid, 0)
-        return os.waitstatus_to_exitcode(wait_status), screen
+        return terminal.screen
 
     # --- behind the scene
 
@@ -155,31 +143,6 @@ class Stage:
         forms += [base64.b64encode(b"\0" * shift + raw)[4:-4] for shift in range(3)]
         files = [path for path in self.root.rglob("*") if path.is_file()]
         return [path for path in files if any(form in path.read_bytes() for form in forms)]
-
-
-def _converse(terminal: int, dialogue: list[tuple[str, str | Callable[[str], str]]]) -> str:
-    """Show what appears until the command ends, and type each answer when its question stands there."""
-    screen = ""
-    answered = 0
-    deadline = time.monotonic() + COMMAND_S
-    while True:
-        if not select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise Unexpected(f"no end after {COMMAND_S:.0f} s")
-        try:
-            data = os.read(terminal, 4096)
-        except OSError:  # EIO: the other end is closed, as an end of file on Linux
-            data = b""
-        if not data:
-            return screen
-        text = data.decode(errors="replace").replace("\r\n", "\n")
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        screen += text
-        if dialogue and dialogue[0][0] in screen[answered:]:
-            _, answer = dialogue.pop(0)
-            typed = answer if isinstance(answer, str) else answer(screen)
-            answered = len(screen)
-            os.write(terminal, f"{typed}\n".encode())
 
 
 def _end(pid: int) -> None:
