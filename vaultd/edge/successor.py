@@ -6,6 +6,7 @@ after exec none was (security.md section 3). So the kernel throws the address sp
 its backlog and the lock survive; what the next image must know, and is no secret, goes over in a sealed memfd.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -49,7 +50,7 @@ def _hand_over(fds: list[int]) -> None:
     Every fd is marked again: watchdog's inotify fd is not close-on-exec by itself, and leaked one a lock (measured).
     """
     for fd in _open_fds():
-        if fd >= listen.FIRST_FD:
+        with contextlib.suppress(OSError):  # closed since: threads that wait for AWS go on until the exec
             os.set_inheritable(fd, False)
     beyond = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, listen.FIRST_FD + len(fds)) for fd in fds]
     for target, fd in enumerate(beyond, listen.FIRST_FD):
@@ -58,14 +59,7 @@ def _hand_over(fds: list[int]) -> None:
 
 def _open_fds() -> list[int]:
     directory = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"  # macOS: not run
-    found = []
-    for name in os.listdir(directory):
-        try:
-            fcntl.fcntl(int(name), fcntl.F_GETFD)
-        except OSError:
-            continue  # the one that listed the directory
-        found.append(int(name))
-    return found
+    return [fd for fd in map(int, os.listdir(directory)) if fd >= listen.FIRST_FD]
 
 
 def _write_carry(carry: Mapping[str, Any]) -> int:
