@@ -19,7 +19,7 @@ VENV = ROOT / ".venv"
 PINS = ROOT / ".ci" / "development.txt"
 RUN_TIME_PINS = ROOT / ".ci" / "run-time.txt"
 #: What an editable install copies instead of pointing to: when one of them changes, it is installed again.
-COPIED = ("pyproject.toml", "cli/bin/*", "systemd/*.*", "systemd/system/*.*")
+COPIED = ("pyproject.toml", "vaultd/__init__.py", "cli/bin/*", "systemd/*.*", "systemd/system/*.*")
 
 
 def main(arguments: "list[str]") -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from vaultd import __version__
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NAME = f"{PROJECT['name']}-{PROJECT['version']}"
+NAME = f"{PROJECT['name']}-{__version__}"
 BIN = Path(sys.executable).parent
 
 #: The specifications travel with the code that they are reviewed with.
@@ -191,8 +193,8 @@ def test_an_installation_gives_both_commands(how: str, wheel: Path, tmp_path: Pa
     sources: dict[str, list[str | Path]] = {"wheel": [wheel], "directory": [ROOT], "editable": ["-e", ROOT]}
     installed = Installed(tmp_path / "venv")
     installed.install(*sources[how])
-    assert f"awsvault {PROJECT['version']}\n" == installed.run("awsvault", "--version")
-    assert f"vaultd {PROJECT['version']}\n" == installed.run("vaultd", "--version")
+    assert f"awsvault {__version__}\n" == installed.run("awsvault", "--version")
+    assert f"vaultd {__version__}\n" == installed.run("vaultd", "--version")
 
 
 def test_an_installed_launcher_names_its_interpreter(wheel: Path, tmp_path: Path) -> None:
