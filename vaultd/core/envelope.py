@@ -53,10 +53,10 @@ Random = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The header and its MAC. The body stays in the file's bytes: ten thousand keys need not be held twice."""
+    """The file up to its body. The body itself is not kept: ten thousand keys need not be held twice."""
 
     header: Header
-    mac: bytes
+    prefix: bytes  # magic, format, length, header, header MAC: what the body is bound to
 
     @property
     def vault_id(self) -> str:
@@ -77,14 +77,14 @@ class Envelope:
     def slots_of(self, kind: str) -> tuple[Slot, ...]:
         return tuple(slot for slot in self.slots if slot.kind == kind)
 
+    @property
     def start(self) -> bytes:
-        """The file up to the MAC: what the MAC covers."""
-        encoded = self.header.encode()
-        return _START.pack(MAGIC, FORMAT, len(encoded)) + encoded
+        """What the header MAC covers."""
+        return self.prefix[:-_MAC_SIZE]
 
-    def prefix(self) -> bytes:
-        """The file up to the body: what the body is bound to."""
-        return self.start() + self.mac
+    @property
+    def mac(self) -> bytes:
+        return self.prefix[-_MAC_SIZE:]
 
     @property
     def mac_hash(self) -> bytes:
@@ -105,33 +105,30 @@ def parse(data: bytes) -> Envelope:
     header = decode_header(data[_START.size : body_at - _MAC_SIZE])
     if header.body_length != len(data) - body_at or header.body_length < _TAG_SIZE:
         raise VaultDamaged("the vault's length is not what its header says")
-    return Envelope(header, data[body_at - _MAC_SIZE : body_at])
+    return Envelope(header, data[:body_at])
 
 
 def open_body(data: bytes, envelope: Envelope, vault_key: Secret) -> bytes:
     """The plaintext of the body, authenticated together with the whole header. Raises VaultDamaged."""
-    if not hmac.compare_digest(_header_mac(vault_key, envelope.start()), envelope.mac):
+    if not hmac.compare_digest(_header_mac(vault_key, envelope.start), envelope.mac):
         raise VaultDamaged("the vault's header was changed")
-    header = envelope.header
-    prefix = envelope.prefix()
+    header, prefix = envelope.header, envelope.prefix
+    cipher = _body_cipher(vault_key, header.body_salt)
     try:
-        return _body_cipher(vault_key, header.body_salt).decrypt(
-            header.body_nonce, memoryview(data)[len(prefix) :], prefix
-        )
+        return cipher.decrypt(header.body_nonce, memoryview(data)[len(prefix) :], prefix)
     except InvalidTag:
         raise VaultDamaged("the vault's body was changed") from None
 
 
 def seal_body(header: Header, plaintext: bytes, vault_key: Secret, random: Random) -> tuple[Envelope, bytes]:
     """The whole file for `header`, under a body key of its own."""
-    header = replace(
-        header, body_salt=random(32), body_nonce=random(12), body_length=len(plaintext) + _TAG_SIZE
-    )
-    unsigned = Envelope(header, b"")
-    envelope = replace(unsigned, mac=_header_mac(vault_key, unsigned.start()))
-    prefix = envelope.prefix()
+    body_length = len(plaintext) + _TAG_SIZE
+    header = replace(header, body_salt=random(32), body_nonce=random(12), body_length=body_length)
+    encoded = header.encode()
+    start = _START.pack(MAGIC, FORMAT, len(encoded)) + encoded
+    prefix = start + _header_mac(vault_key, start)
     body = _body_cipher(vault_key, header.body_salt).encrypt(header.body_nonce, plaintext, prefix)
-    return envelope, prefix + body
+    return Envelope(header, prefix), prefix + body
 
 
 # -- slots ------------------------------------------------------------------------------------------------------------
