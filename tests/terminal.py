@@ -1,101 +1,110 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A person at a terminal: a real pty, a command in it, eyes that wait for a text and hands that type."""
+"""A person at a terminal: starts a command on a pty of its own, waits for what it asks, types."""
 
-import errno
+import contextlib
+import fcntl
 import os
 import pty
-import re
 import select
 import signal
+import struct
+import subprocess
+import termios
 import time
 from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Self
 
-PATIENCE_S = 30.0  # only ever waited out by a test that fails
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
+PATIENCE_S = 20.0  # only ever waited out by a test that fails
+ROWS, COLUMNS = 40, 120
 
 
 class Terminal:
-    """Runs `argv` with a terminal of its own as its controlling one; `seen` is what a person could read so far."""
+    """One command on a terminal. `screen` is everything that stood there, line ends as \\n."""
 
-    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], *, columns: int = 120) -> None:
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
-            os.environ.clear()
-            os.environ.update(environment, TERM="xterm-256color", COLUMNS=str(columns), LINES="50")
-            try:
-                os.execvpe(argv[0], list(argv), os.environ)
-            finally:
-                os._exit(127)
-        self._raw = b""
-        self._read_to = 0
-        self.status: int | None = None
-
-    @property
-    def seen(self) -> str:
-        return _ESCAPES.sub("", self._raw.decode("utf-8", "replace"))
-
-    def expect(self, *texts: str) -> str:
-        """Wait until one of `texts` appears after what was expected before; which one it was."""
-        found = self.watch_for(*texts)
-        if found is None:
-            raise AssertionError(f"{texts} did not appear in: {self.seen}")
-        return found
-
-    def watch_for(self, *texts: str) -> str | None:
-        """As `expect`; None when the program ends first."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            rest = self.seen[self._read_to :]
-            found = [(rest.index(text), text) for text in texts if text in rest]
-            if found:
-                at, text = min(found)
-                self._read_to += at + len(text)
-                return text
-            if not self._more(deadline):
-                return None
-
-    def type(self, text: str, *, enter: bool = True) -> None:
-        os.write(self._fd, text.encode() + (b"\r" if enter else b""))
-
-    def interrupt(self) -> None:
-        """Ctrl-C."""
-        os.write(self._fd, b"\x03")
-
-    def finish(self) -> int:
-        """Wait for the end; the exit status, negative for a signal."""
-        deadline = time.monotonic() + PATIENCE_S
-        while self._more(deadline):
-            pass
-        self._reap()
-        assert self.status is not None
-        return self.status
-
-    def _more(self, deadline: float) -> bool:
-        """Read what there is; False at the end of the program, AssertionError when it takes too long."""
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([self._fd], [], [], left)[0]:
-            os.kill(self._pid, signal.SIGKILL)
-            self._reap()
-            raise AssertionError(f"still running after {PATIENCE_S:.0f} s: {self.seen}")
-        try:
-            data = os.read(self._fd, 65536)
-        except OSError as error:
-            if error.errno != errno.EIO:  # how Linux says that the other end is closed
-                raise
-            data = b""
-        self._raw += data
-        return bool(data)
-
-    def _reap(self) -> None:
-        if self.status is None:
-            self.status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-            os.close(self._fd)
+    def __init__(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        stdin: bytes | None = None,
+        columns: int = COLUMNS,
+    ) -> None:
+        """`stdin` comes from a pipe when given; the terminal stays the controlling one."""
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+        self._process = subprocess.Popen(
+            words,
+            stdin=slave if stdin is None else subprocess.PIPE,
+            stdout=slave,
+            stderr=slave,
+            env=dict(environment),
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one ioctl, no lock held
+        )
+        os.close(slave)
+        if stdin is not None and self._process.stdin:
+            self._process.stdin.write(stdin)
+            self._process.stdin.close()
+        self.screen = ""
+        self._seen = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self.status is None:
-            os.kill(self._pid, signal.SIGKILL)
-            self._reap()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(PATIENCE_S)
+        os.close(self._master)
+
+    def expect(self, text: str) -> str:
+        """Wait until `text` stands on the screen, after all that was expected before; the screen up to there."""
+        deadline = time.monotonic() + PATIENCE_S
+        while text not in self.screen[self._seen :]:
+            assert self._read(deadline), f"{text!r} never came; the screen:\n{self.screen}"
+        self._seen = self.screen.index(text, self._seen) + len(text)
+        return self.screen[: self._seen]
+
+    def type(self, line: str) -> None:
+        self.press(f"{line}\n".encode())
+
+    def press(self, keys: bytes) -> None:
+        """Without Return: b"\\x03" is Ctrl-C, b"\\x04" Ctrl-D."""
+        os.write(self._master, keys)
+
+    def answer(self, question: str, line: str) -> None:
+        self.expect(question)
+        self.type(line)
+
+    def suspend_and_resume(self) -> None:
+        """Ctrl-Z and fg: between them the shell puts its own settings back."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+        settings = termios.tcgetattr(self._master)
+        settings[3] |= termios.ECHO
+        termios.tcsetattr(self._master, termios.TCSANOW, settings)
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    @property
+    def echoes(self) -> bool:
+        """Does the terminal show what is typed?"""
+        return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
+
+    def end(self) -> int:
+        """Read on until the command ends; its exit status."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self._read(deadline):
+            pass
+        return self._process.wait(PATIENCE_S)
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, f"nothing more came within {PATIENCE_S:.0f} s; the screen:\n{self.screen}"
+        data = b""
+        with contextlib.suppress(OSError):  # EIO: nobody has the other end open any more
+            data = os.read(self._master, 65536)
+        self.screen = (self.screen + data.decode("utf-8", "replace")).replace("\r\n", "\n")
+        return bool(data)

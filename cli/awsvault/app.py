@@ -97,7 +97,7 @@ def run(args: list[str]) -> int:
     except click.UsageError as error:
         return _fail(_usage(error).line, Usage.exit_status)
     except (typer.Abort, EOFError, KeyboardInterrupt):
-        return _fail("interrupted", INTERRUPTED)
+        return INTERRUPTED  # who pressed Ctrl-C or Ctrl-D knows
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it ends
         return 1
@@ -129,7 +129,12 @@ def _fact(error: click.UsageError) -> str:
             else str(error.param.name).upper()
         )
         return f"{name} {'is missing' if isinstance(error, click.MissingParameter) else 'has a wrong value'}"
-    return "too many arguments" if "unexpected extra" in error.message else "that is no command line"
+    known = {
+        "unexpected extra": "too many arguments",
+        "Missing": "a command is missing",
+        "No such": "there is no such command",
+    }
+    return next((fact for part, fact in known.items() if part in error.message), "that is no command line")
 
 
 def _option(typed: str) -> str:

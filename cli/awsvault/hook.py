@@ -187,10 +187,13 @@ def _read(path: str) -> tuple[bytes | None, str]:
         raise StorageFailed(
             f"{path} cannot be read ({error.strerror})", hint="mend that, then try again"
         ) from None
-    with open(fd, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise Refused(f"{path} is not a file", hint="remove it")
-        data = file.read()
+        with open(fd, "rb", closefd=False) as file:
+            data = file.read()
+    finally:
+        os.close(fd)
     return data, data.decode("utf-8", "surrogateescape")
 
 

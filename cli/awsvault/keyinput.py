@@ -5,12 +5,11 @@ It must not judge the key: the daemon trims, checks and refuses. Nothing of the 
 four characters of an id, a row's number and a column's name.
 """
 
-import os
 import re
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from awsvault import reading
 from awsvault.output import short_key
 from vaultd.wire.errors import Usage, printable
 
@@ -90,30 +89,21 @@ def _listed(keys: list[tuple[int, KeyText]]) -> str:
 
 
 def _read(path: str, shown: str) -> bytes:
-    """At most SIZE_LIMIT bytes of a file or a pipe."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise Usage(f"{shown} cannot be read ({getattr(error, 'strerror', 'not a path')})") from None
-    with open(fd, "rb") as file:
-        kind = os.fstat(fd).st_mode
-        if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
-            raise Usage(f"{shown} is not a file")
-        data = file.read(SIZE_LIMIT + 1)
+    data = reading.content(path, limit=SIZE_LIMIT)
     if len(data) > SIZE_LIMIT:
         raise Usage(f"{shown} is larger than 1 MiB: no file of access keys")
     return data
 
 
 def _text_of(data: bytes, shown: str) -> str:
-    if not data.strip():
-        raise Usage(f"{shown} is empty")
     try:
         text = data.decode("utf-8-sig")  # the console writes a byte order mark
     except UnicodeDecodeError:
         raise Usage(f"{shown} is not a text file") from None
     if "\0" in text:
         raise Usage(f"{shown} is not a text file")
+    if not text.strip():
+        raise Usage(f"{shown} is empty")
     return text
 
 
@@ -130,6 +120,8 @@ def _rows_with_keys(text: str, shown: str) -> list[tuple[int, KeyText]]:
         ]
     except csv.Error:
         raise Usage(f"{shown} is not a CSV file") from None
+    if not rows:
+        raise Usage(f"{shown} is empty")
     columns = [_column(rows[0], name, shown) for name in ("Access key ID", "Secret access key")]
     return list(_keys_in(rows[1:], columns, shown))
 

@@ -6,15 +6,13 @@ about line ends, length and strength.
 """
 
 import errno
-import os
-import stat
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from awsvault import prompts
-from vaultd.wire.errors import Refused, Usage, printable
+from awsvault import prompts, reading
+from vaultd.wire.errors import Usage
 
 LIMIT = 4096  # bytes; the daemon takes at most 1 KiB, and says so
 
@@ -49,13 +47,18 @@ class Source:
         """What the flag names; only when `is_given`."""
         if self.fd is not None and self.file is not None:
             raise Usage(f"use one of {self.flags}")
-        data = _from_fd(self.fd) if self.fd is not None else _from_file(self.file or "")
+        data = self._bytes()
         if len(data) > LIMIT:
             raise Usage("the passphrase is longer than 1 KiB")
         try:
             return data.decode()
         except UnicodeDecodeError:
             raise Usage("the passphrase is not UTF-8") from None
+
+    def _bytes(self) -> bytes:
+        if self.fd is not None:
+            return _from_fd(self.fd)
+        return reading.content(self.file or "", limit=LIMIT, private=True)
 
     def need_terminal(self) -> None:
         """Raise Usage, naming the flags, when nobody is there to be asked."""
@@ -85,37 +88,8 @@ def new(source: Source) -> str:
 
 def _from_fd(fd: int) -> bytes:
     try:
-        return _read(fd)
+        return reading.all_of(fd, LIMIT)
     except OSError as error:
         if error.errno == errno.EBADF:
             raise Usage(f"file descriptor {fd} is not open for reading") from None
         raise Usage(f"file descriptor {fd} cannot be read ({error.strerror})") from None
-
-
-def _from_file(path: str) -> bytes:
-    """A pipe (`<(pass show vault)`) has its owner's mode too, so that one rule holds for both."""
-    shown = printable(path)
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise Usage(f"{shown} cannot be read ({getattr(error, 'strerror', 'not a path')})") from None
-    try:
-        info = os.fstat(fd)
-        if not (stat.S_ISREG(info.st_mode) or stat.S_ISFIFO(info.st_mode)):
-            raise Usage(f"{shown} is not a file")
-        if info.st_uid not in (0, os.getuid()):
-            raise Refused(f"{shown} belongs to uid {info.st_uid}", hint="use a file of your own")
-        if info.st_mode & 0o077:
-            raise Refused(f"{shown} is open to other users", hint=f"run: chmod 600 {shown}")
-        return _read(fd)
-    except OSError as error:
-        raise Usage(f"{shown} cannot be read ({error.strerror})") from None
-    finally:
-        os.close(fd)
-
-
-def _read(fd: int) -> bytes:
-    data = b""
-    while len(data) <= LIMIT and (chunk := os.read(fd, LIMIT + 1)):
-        data += chunk
-    return data

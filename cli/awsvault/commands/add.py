@@ -70,6 +70,8 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     """
     if csv is None and (csv_row or access_key_id or delete_csv):
         raise Usage("--csv-row, --access-key-id and --delete-csv belong to --csv")
+    if from_stdin and csv:
+        raise Usage("use one of --stdin or --csv FILE")
     if not (from_stdin or csv):
         _need_terminal()
     home = home_of(ctx)

@@ -43,6 +43,7 @@ def command(
         recovery_file=recovery_file,
         with_recovery=not no_recovery,
     )
+    output.say("Next: awsvault add PROFILE")
 
 
 def create(
@@ -73,7 +74,6 @@ def create(
         if reply["recovery_code"]:
             keeper.keep(reply["recovery_code"])
     _offer_installation(home, passphrase)
-    output.say("Next: awsvault add PROFILE")
 
 
 def _ask_until_strong(
@@ -113,6 +113,8 @@ def _offer_installation(home: str | None, passphrase: str) -> None:
 
 def offer(home: str | None, error: NoVault) -> None:
     """First contact: make the vault in the flow of another command, or say what is missing."""
-    if not prompts.available() or not prompts.confirm(f"{error.message[:1].upper()}{error.message[1:]}. Make one now?", default=True):
+    if not prompts.available() or not prompts.confirm(
+        f"{error.message[:1].upper()}{error.message[1:]}. Make one now?", default=True
+    ):
         raise error
     create(home, Source(None, None))
