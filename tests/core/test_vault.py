@@ -143,6 +143,25 @@ def test_a_vault_too_large_to_be_read_is_not_written(monkeypatch: pytest.MonkeyP
         sealed_after(opened, *(key_profile(f"p{n}", n) for n in range(40)))
 
 
+def test_a_backup_can_be_given_the_slots_of_today() -> None:
+    new = created()
+    with_a_key = sealed_after(new.vault, key_profile())
+    changed = vault.with_passphrase(with_a_key.vault, OTHER, cost=COST, now=NOW, random=os.urandom)
+    backup = vault.reslotted(with_a_key.data, changed.vault, os.urandom)
+    assert backup is not None
+    with pytest.raises(WrongPassphrase):
+        unlocked(backup)
+    opened = unlocked(backup, OTHER)
+    assert (with_a_key.vault.body, with_a_key.vault.ancestors) == (opened.body, opened.ancestors)
+    assert with_a_key.vault.envelope.generation == opened.envelope.generation
+
+
+def test_what_is_no_save_of_this_vault_gets_no_slots() -> None:
+    changed = created().vault
+    assert vault.reslotted(created().data, changed, os.urandom) is None
+    assert vault.reslotted(b"AWSVAULT", changed, os.urandom) is None
+
+
 # -- what the disk gives back
 
 

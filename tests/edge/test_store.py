@@ -222,3 +222,30 @@ def test_a_backup_about_which_nobody_knows_is_kept_and_the_save_is_done(
     revision = store.save(b"11", revision, verify=fine, is_needed=unknown)
     assert (b"11", revision) == store.load()
     assert 11 == len(list((tmp_path / "backups").iterdir()))
+
+
+def test_backups_are_rewritten_one_by_one_and_what_cannot_be_is_counted(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    fill(store, tmp_path, 5)
+    stray = tmp_path / "backups" / "somebody's file"
+    stray.write_bytes(b"0")
+    conversions = {b"0": b"zero", b"1": None, b"2": b"two"}
+
+    def convert(data: bytes) -> bytes | None:
+        if data not in conversions:
+            raise VaultDamaged
+        return conversions[data]
+
+    assert (2, 2) == store.rewrite_backups(convert)
+    assert {b"zero", b"1", b"two", b"3", b"0"} == {
+        data for name, data in content(tmp_path).items() if name.startswith("backups/")
+    }
+
+
+def test_what_a_killed_rewrite_left_is_removed_by_the_next_save(store: LocalStore, tmp_path: Path) -> None:
+    revision = fill(store, tmp_path, 2)
+    before = set(content(tmp_path))
+    (tmp_path / "backups" / f".{saved(NOON)}.0123456789abcdef.tmp").write_bytes(b"left")
+    store.save(b"2", revision, verify=fine, backup=False)
+    assert before == set(content(tmp_path))

@@ -222,7 +222,7 @@ class Forgetful(Files):
 
 
 def test_a_disk_that_gives_back_something_else_does_not_get_the_vaults_place(disk: Disk) -> None:
-    with pytest.raises(Exception, match="not a vault"):
+    with pytest.raises(StorageFailed, match="gives back another vault"):
         disk.save(Forgetful())
     assert disk.old.data == disk.stored()
 

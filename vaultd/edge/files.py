@@ -122,20 +122,24 @@ def replace_file(
     data: bytes,
     *,
     what: str,
-    accept: Callable[[bytes], None] = lambda _read_back: None,
+    accept: Callable[[bytes], None] | None = None,
     overwrite: bool = True,
 ) -> None:
     """Make `data` the content of `path`: whatever happens, the old content or the new one is there, whole.
 
-    `accept` is given what the disk holds before it takes its place; what it raises leaves the old content there.
-    Raises Conflict when `overwrite` is False and there is something; StorageFailed, saying in its details when the
-    outcome is unknown; repeating the call is then right.
+    It is read back before it takes its place, and `accept` is given it; what that raises leaves the old content
+    there. Raises Conflict when `overwrite` is False and there is something; StorageFailed, saying in its details
+    when the outcome is unknown: repeating the call is then right.
     """
-    sweep(files, path)
+    sweep(files, path.parent, f"{path.name}.")
     temporary = path.with_name(f".{path.name}.{token_hex(8)}{_TEMPORARY}")
     try:
         write_new_file(files, temporary, data)
-        accept(read_file(files, temporary, len(data))[0])
+        read_back, _ = read_file(files, temporary, len(data))
+        if read_back != data:
+            raise StorageFailed(f"the disk gives back another {what} than was written", hint="check the disk")
+        if accept is not None:
+            accept(read_back)
         if overwrite:
             files.rename(temporary, path)
         else:
@@ -157,12 +161,12 @@ def replace_file(
         ) from error
 
 
-def sweep(files: Files, path: Path) -> None:
-    """Remove what a killed replace_file left beside `path`. Only one process may replace a file at a time."""
+def sweep(files: Files, directory: Path, beginning: str) -> None:
+    """Remove what a killed replace_file left for names with this beginning. Nobody may be replacing one meanwhile."""
     with suppress(OSError):  # a disk that cannot be cleaned can still be read
-        for name in files.list_dir(path.parent):
-            if name.startswith(f".{path.name}.") and name.endswith(_TEMPORARY):
-                files.unlink(path.with_name(name))
+        for name in files.list_dir(directory):
+            if name.startswith(f".{beginning}") and name.endswith(_TEMPORARY):
+                files.unlink(directory / name)
 
 
 def reason(error: OSError) -> str:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
-from vaultd.edge.files import Files, read_file, reason, replace_file
+from vaultd.edge.files import Files, read_file, reason, replace_file, sweep
 from vaultd.wire.errors import Conflict, NoVault, StorageFailed, VaultDamaged, VaultError
 
 MAX_VAULT = 32 * 1024 * 1024  # bytes
@@ -79,18 +79,18 @@ class LocalStore:
 
     def rewrite_backups(self, convert: Callable[[bytes], bytes | None]) -> tuple[int, int]:
         """Replace each backup by what `convert` makes of it, unless that is None; how many were, and how many not."""
-        done = left = 0
         with self._one_save:
-            for name in self._backup_names():
-                path = self._backups / name
-                try:
-                    converted = convert(read_file(self._files, path, MAX_VAULT)[0])
-                    if converted is not None:
-                        replace_file(self._files, path, converted, what="backup")
-                except (OSError, VaultError):
-                    converted = None
-                done, left = (done + 1, left) if converted else (done, left + 1)
-        return done, left
+            rewritten = [self._rewrite(self._backups / name, convert) for name in self._backup_names()]
+        return sum(rewritten), len(rewritten) - sum(rewritten)
+
+    def _rewrite(self, path: Path, convert: Callable[[bytes], bytes | None]) -> bool:
+        try:
+            converted = convert(read_file(self._files, path, MAX_VAULT)[0])
+            if converted is not None:
+                replace_file(self._files, path, converted, what="backup")
+        except (OSError, VaultError):
+            return False
+        return converted is not None
 
     def _backup_names(self) -> list[str]:
         with suppress(OSError):
@@ -128,6 +128,7 @@ class LocalStore:
 
     def _prune(self, is_needed: Callable[[bytes], bool] | None) -> None:
         # The save is done: a backup too many is no reason to report that it failed. The next save tries again.
+        sweep(self._files, self._backups, "vault-")
         for name in superseded(self._backup_names()):
             path = self._backups / name
             with suppress(OSError, VaultError):
