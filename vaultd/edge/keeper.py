@@ -79,7 +79,11 @@ class Keeper:
                 )
 
             created = await asyncio.to_thread(derive)
-            self._take(created.vault, await self._write(created, expected=None))
+            # The mark first, unlike in a save: killed in between, a new vault whose mark is missing would be taken for
+            # an old copy, but a mark without a vault harms nobody.
+            await asyncio.to_thread(self._high_water.save, core.mark(created.vault))
+            revision = await asyncio.to_thread(self._store.save, created.data, None, verify=created.verify)
+            self._take(created.vault, revision)
             self.epoch += 1
             return created.recovery_code
 
@@ -125,7 +129,7 @@ class Keeper:
             if self.epoch != epoch:
                 raise Locked("vault was locked meanwhile; nothing was saved")
             try:
-                revision = await self._write(sealed, expected=self._revision)
+                revision = await self._write(sealed)
             except StorageFailed:
                 # It may have failed after its rename, and then it is on the disk, if not safely: go on from there.
                 stored = await self._revision_if_stored(sealed.data)
@@ -145,8 +149,10 @@ class Keeper:
     def _take(self, vault: Vault, revision: str) -> None:
         self._vault, self._revision = vault, revision
 
-    async def _write(self, sealed: Sealed, *, expected: str | None) -> str:
-        revision = await asyncio.to_thread(self._store.save, sealed.data, expected, verify=sealed.verify)
+    async def _write(self, sealed: Sealed) -> str:
+        revision = await asyncio.to_thread(
+            self._store.save, sealed.data, self._revision, verify=sealed.verify
+        )
         await asyncio.to_thread(self._high_water.save, core.mark(sealed.vault))
         return revision
 
