@@ -32,7 +32,6 @@ __all__ = ["Aws", "AwsSettings", "Identity", "LastUsed"]
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 10
 ATTEMPTS = 3  # botocore's standard mode: the first and two retries
-
 UNREACHABLE = "unreachable"  # beside AWS's own codes in details["aws_code"]
 
 _Value = TypeVar("_Value")
