@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -17,10 +18,11 @@ from typing import Self
 
 PATIENCE_S = 20.0  # only ever waited out by a test that fails
 ROWS, COLUMNS = 40, 120
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
 
 
 class Terminal:
-    """One command on a terminal. `screen` is everything that stood there, line ends as \\n."""
+    """One command on a terminal of its own. `screen` is everything that stood there."""
 
     def __init__(
         self,
@@ -46,8 +48,13 @@ class Terminal:
         if stdin is not None and self._process.stdin:
             self._process.stdin.write(stdin)
             self._process.stdin.close()
-        self.screen = ""
+        self.raw = b""
         self._seen = 0
+
+    @property
+    def screen(self) -> str:
+        """What a person could read so far: no escapes, line ends as \\n."""
+        return _ESCAPES.sub("", self.raw.decode("utf-8", "replace")).replace("\r\n", "\n")
 
     def __enter__(self) -> Self:
         return self
@@ -62,11 +69,20 @@ class Terminal:
 
     def expect(self, text: str) -> str:
         """Wait until `text` stands on the screen, after all that was expected before; the screen up to there."""
-        deadline = time.monotonic() + PATIENCE_S
-        while text not in self.screen[self._seen :]:
-            assert self._read(deadline), f"{text!r} never came; the screen:\n{self.screen}"
-        self._seen = self.screen.index(text, self._seen) + len(text)
+        assert self.watch_for(text), f"{text!r} never came; the screen:\n{self.screen}"
         return self.screen[: self._seen]
+
+    def watch_for(self, *texts: str) -> str | None:
+        """Wait for the first of `texts`, after all that was expected before; None when the command ends instead."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            rest = self.screen[self._seen :]
+            found = min(((rest.index(text), text) for text in texts if text in rest), default=None)
+            if found:
+                self._seen += found[0] + len(found[1])
+                return found[1]
+            if not self._read(deadline):
+                return None
 
     def type(self, line: str) -> None:
         self.press(f"{line}\n".encode())
@@ -106,5 +122,5 @@ class Terminal:
         data = b""
         with contextlib.suppress(OSError):  # EIO: nobody has the other end open any more
             data = os.read(self._master, 65536)
-        self.screen = (self.screen + data.decode("utf-8", "replace")).replace("\r\n", "\n")
+        self.raw += data
         return bool(data)

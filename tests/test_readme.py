@@ -59,8 +59,8 @@ def answer(terminal: Terminal, key: AccessKey) -> None:
         "Secret access key: ": key.secret,
     }
     while prompt := terminal.watch_for(*replies, " of 9: "):
-        terminal.type(replies[prompt] if prompt in replies else asked_group(terminal.seen))
-    assert terminal.finish() in {0, CREDENTIALS_FAILED}
+        terminal.type(replies[prompt] if prompt in replies else asked_group(terminal.screen))
+    assert terminal.end() in {0, CREDENTIALS_FAILED}
 
 
 def asked_group(seen: str) -> str:
@@ -85,8 +85,8 @@ def test_the_transcript_is_what_happens(daemons: DaemonFactory, key: tuple[FakeA
     for command, output in steps():
         with Terminal(["/bin/sh", "-c", command], environment, columns=200) as terminal:
             answer(terminal, access_key)
-        assert pattern(output).match(terminal.seen.strip()), (
-            f"$ {command}\n{terminal.seen}\n--- instead of\n{output}"
+        assert pattern(output).match(terminal.screen.strip()), (
+            f"$ {command}\n{terminal.screen}\n--- instead of\n{output}"
         )
     assert {"GetCallerIdentity", "GetSessionToken"} <= {call.action for call in server.calls()}
 
