@@ -7,9 +7,14 @@ Every home is searched for secrets before it is removed (canary.py): the suite a
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import hypothesis
 import pytest
 
 from tests.daemons import Daemon
+
+# The same examples in every run, and no time limit for one: a busy machine must not make a test fail.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
 
 DaemonFactory = Callable[..., Daemon]
 
