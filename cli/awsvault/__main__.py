@@ -12,8 +12,10 @@ def main() -> None:
             _get(home, name)
         case _:
             pass
-    from awsvault.app import main as app
-
+    try:
+        from awsvault.app import main as app
+    except KeyboardInterrupt:  # within the tenth of a second that typer takes to load
+        sys.exit(130)
     app()
 
 

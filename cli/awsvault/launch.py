@@ -18,7 +18,7 @@ from vaultd.wire.errors import DaemonUnreachable, NoVault, Refused, VaultError
 from vaultd.wire.protocol import Frame
 
 START_TIMEOUT_S = 10.0
-STOP_TIMEOUT_S = 10.0  # the daemon gives answers under way 2 s, then ends
+STOP_TIMEOUT_S = 5.0  # the daemon gives answers under way 2 s, then ends
 POLL_S = 0.02
 
 
