@@ -28,6 +28,7 @@ TICK_S = (
 )
 SOCKET_CHECK_S = 3.0
 LOCK_PATIENCE_S = 2.0  # AWS calls and answers under way get this long
+SIGNAL_TURN_S = 0.001  # two turns of the event loop
 THREADS = 16
 
 
@@ -118,7 +119,9 @@ class Daemon:
 
     async def serve(self) -> NoReturn:
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="vaultd"))
+        loop.set_default_executor(
+            ThreadPoolExecutor(THREADS, thread_name_prefix="vaultd", initializer=successor.hold_signals)
+        )
         self._server = Server(self._listener, Handlers(self._service).answer)
         self._stopping = loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -200,8 +203,12 @@ class Daemon:
         log.say(f"locking ({reason})")
         self._spawn(self._replace())
 
-    async def _replace(self) -> NoReturn:
+    async def _replace(self) -> None:
         await self._finish_work()
+        successor.hold_signals()
+        await asyncio.sleep(SIGNAL_TURN_S)  # one that came before it was held is acted on now or never
+        if self._stopping.done():
+            return  # SIGTERM came first; the end of the process is a lock too
         carry = {
             "ours": self._server.listener.ours,
             "guesses": {"failures": self._service.guesses.failures, "last_at": self._service.guesses.last_at},

@@ -16,6 +16,7 @@ from vaultd.core.records import KeyProfile
 from vaultd.core.sessions import REFUSAL_REMEMBERED, Credentials, Session, is_fresh, is_servable
 from vaultd.edge import log
 from vaultd.edge.aws import Aws
+from vaultd.edge.successor import hold_signals
 from vaultd.wire.errors import AwsFailed, AwsPending, Locked, VaultError
 
 #: Calls to AWS, in threads of their own: AWS hanging must not take those that derive keys and save.
@@ -65,7 +66,7 @@ class Broker:
         self._patience_s = patience_s
         self._entries: dict[_Place, _Entry] = {}
         self._calls: set[asyncio.Future[Session]] = set()
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="aws")
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="aws", initializer=hold_signals)
         self._settled = False
 
     async def session(self, profile: KeyProfile) -> Session:

@@ -30,8 +30,7 @@ def exec_self(
     Going on after a failed exec would be a lock that does not lock.
     """
     try:
-        # A signal between here and the new image's handlers would kill it; blocked, it waits (the mask survives exec).
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        hold_signals()
         names = [*fds, listen.CARRY]
         _hand_over([*fds.values(), _write_carry(carry)])
         handed = {
@@ -42,6 +41,14 @@ def exec_self(
         os.execve(argv[0], argv, {**environment, **handed})
     finally:
         os._exit(EXEC_FAILED)
+
+
+def hold_signals() -> None:
+    """Keep signals from this thread. One between the exec and the new image's handlers would kill it; held, it waits.
+
+    The mask survives exec. Every other thread holds them from its start, or the kernel would choose that one.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
 
 def _hand_over(fds: list[int]) -> None:
