@@ -71,7 +71,7 @@ def plan(name: str, home: str | None, region: str | None) -> Plan:
         )
     awsfiles.with_hook(config, hook, program, region)
     folder = os.path.dirname(os.path.realpath(config.where))
-    if os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK):
+    if not os.access(folder if os.path.isdir(folder) else os.path.dirname(folder), os.W_OK | os.X_OK):
         raise Refused(f"{folder} cannot be written", hint="mend that, or use --no-config")
     return Plan(hook, program, region)
 

@@ -4,6 +4,7 @@
 Only ever the user's own manager. Where none runs (containers, WSL without systemd, macOS) callers start vaultd plainly.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ TIMEOUT_S = 40.0  # longer than the service's TimeoutStopSec
 
 def manager_runs() -> bool:
     """Does a systemd user manager answer? `show-environment` needs it and changes nothing."""
-    return shutil.which("systemctl") is not None and _systemctl("show-environment").returncode == 0
+    return _systemctl("show-environment").returncode == 0
 
 
 def are_installed() -> bool:
@@ -39,20 +40,23 @@ def install() -> None:
         raise StorageFailed(
             f"{directory} cannot be written ({error.strerror})", hint="mend that, then try again"
         ) from None
-    _must("daemon-reload")
-    _must("enable", "--now", SOCKET, SERVICE)
+    try:
+        _must("daemon-reload")
+        _must("enable", "--now", SOCKET, SERVICE)
+    except VaultError:
+        uninstall()
+        raise
 
 
 def uninstall() -> bool:
     """Undo `install`; False when there was nothing to undo."""
     if not are_installed():
         return False
-    if manager_runs():
-        _must("disable", "--now", SOCKET, SERVICE)
+    _systemctl("disable", "--now", SOCKET, SERVICE)  # without a manager there is nothing to disable
     for name in (SOCKET, SERVICE):
-        os.unlink(os.path.join(_directory(), name))
-    if manager_runs():
-        _must("daemon-reload")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(_directory(), name))
+    _systemctl("daemon-reload")
     return True
 
 
@@ -135,3 +139,5 @@ def _run(*command: str) -> "subprocess.CompletedProcess[str]":
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 1, "", f"no answer within {TIMEOUT_S:.0f} s")
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(command, 1, "", f"there is no {command[0]}")

@@ -136,6 +136,17 @@ def test_an_open_home_is_refused_with_what_to_do(environment: dict[str, str]) ->
         )
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="sudo makes root")
+@pytest.mark.parametrize("words", ["status", "unlock", "init --passphrase-fd 0 --no-recovery", "list"])
+def test_through_sudo_it_is_the_wrong_user(environment: dict[str, str], words: str) -> None:
+    del environment["AWSVAULT_HOME"]
+    done = run(environment | {"SUDO_UID": "1000"}, *words.split())
+    assert (6, "awsvault: the vault belongs to uid 1000; run without sudo\n") == (
+        done.returncode,
+        done.stderr,
+    )
+
+
 def test_a_home_that_is_too_deep_for_a_socket_is_named(environment: dict[str, str], tmp_path: Path) -> None:
     home = tmp_path / ("d" * 100)
     home.mkdir(mode=0o700)

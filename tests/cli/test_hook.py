@@ -156,6 +156,12 @@ def test_a_directory_that_cannot_be_written_is_found_before_anything_happens(
         hook.plan("dev", None, None)
 
 
+def test_a_directory_that_could_not_even_be_made_is_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/aws/config")
+    with pytest.raises(Refused, match="/nonexistent/aws cannot be written"):
+        hook.plan("dev", None, None)
+
+
 def test_a_config_that_is_no_file_is_refused_and_does_not_hang(user: Path) -> None:
     (user / ".aws").mkdir()
     os.mkfifo(user / ".aws" / "config")

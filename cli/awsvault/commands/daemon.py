@@ -7,7 +7,7 @@ import typer
 
 from awsvault import launch, output, units
 from awsvault.commands import home_of, new_app
-from vaultd.wire.errors import NoVault, Usage
+from vaultd.wire.errors import Usage
 
 app = new_app("Start, stop and install vaultd, the daemon that holds the keys.")
 
@@ -48,12 +48,11 @@ def uninstall() -> None:
 def start(ctx: typer.Context) -> None:
     """Start vaultd; the vault stays locked."""
     home = home_of(ctx)
-    if home and not os.path.isdir(home):
-        raise NoVault(f"there is no directory {home}", hint="run: awsvault --home DIR init")
     if _by_systemd(home):
         units.start()
     status = launch.ensure_daemon(home)
-    output.say(f"vaultd runs (pid {status['pid']}); the vault is {status['state']}.")
+    state = "there is no vault yet" if status["state"] == "no-vault" else f"the vault is {status['state']}"
+    output.say(f"vaultd runs (pid {status['pid']}); {state}.")
 
 
 @app.command("stop")
