@@ -20,11 +20,11 @@ def encode(value: object) -> bytes:
     return text.encode("ascii")
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes | memoryview) -> Any:
     """What `data` says. Raises ValueError, naming no part of the input."""
     try:
         return json.loads(
-            data.decode("ascii"), object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse
+            str(data, "ascii"), object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse
         )
     except (ValueError, RecursionError):
         raise ValueError("not canonical JSON") from None

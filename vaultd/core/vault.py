@@ -205,8 +205,8 @@ def _to_second(moment: datetime) -> datetime:
 
 def _encode(body: Body, ancestors: lineage.Ancestors) -> bytes:
     text = records.encode(body)
-    content = lineage.encode_ancestors(ancestors) + _JSON_LENGTH.pack(len(text)) + text
-    return content + bytes(-len(content) % BLOCK)
+    start = lineage.encode_ancestors(ancestors) + _JSON_LENGTH.pack(len(text))
+    return b"".join((start, text, bytes(-(len(start) + len(text)) % BLOCK)))
 
 
 def _decode(plaintext: bytes, generation: int) -> tuple[Body, lineage.Ancestors]:
@@ -217,7 +217,7 @@ def _decode(plaintext: bytes, generation: int) -> tuple[Body, lineage.Ancestors]
     end = start + _JSON_LENGTH.unpack_from(plaintext, at)[0]
     if plaintext[end:] != bytes(-end % BLOCK):
         raise VaultDamaged("the vault's body is damaged")
-    return records.decode(plaintext[start:end]), ancestors
+    return records.decode(memoryview(plaintext)[start:end]), ancestors
 
 
 def mark(vault: Vault) -> bytes:
