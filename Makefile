@@ -30,7 +30,7 @@ lint: setup
 	$(BIN)/python -m ruff check || status=1; \
 	$(BIN)/python -m ruff format --check || status=1; \
 	$(BIN)/python -m mypy || status=1; \
-	$(BIN)/lint-imports || status=1; \
+	$(BIN)/lint-imports --no-logo || status=1; \
 	exit $$status
 
 demo: setup

@@ -16,7 +16,14 @@ from vaultd.core.envelope import KdfBounds, KdfCost  # noqa: E402
 from vaultd.wire.errors import VaultError  # noqa: E402
 
 COST = KdfCost(memory_kib=64, passes=2)
-BOUNDS = KdfBounds(min_memory_kib=64, max_memory_kib=128 * 1024, min_passes=1, max_passes=16, max_lanes=4, max_work_kib=4096 * 1024)
+BOUNDS = KdfBounds(
+    min_memory_kib=64,
+    max_memory_kib=128 * 1024,
+    min_passes=1,
+    max_passes=16,
+    max_lanes=4,
+    max_work_kib=4096 * 1024,
+)
 
 if __name__ == "__main__":
     home = sys.argv[2] if sys.argv[1:2] == ["--home"] else None

@@ -104,13 +104,11 @@ def _connect(home: str | None) -> socket:
 
 def _peer_uid(sock: socket) -> int:
     """As vaultd.wire.client.peer_uid, without struct."""
-    if sys.platform == "linux":
-        from _socket import SO_PEERCRED
+    if sys.platform != "linux":  # LOCAL_PEERCRED: cr_uid. Not run on macOS
+        return int.from_bytes(sock.getsockopt(0, 1, 76)[4:8], sys.byteorder)
+    from _socket import SO_PEERCRED
 
-        return int.from_bytes(sock.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)[4:8], sys.byteorder)
-    return int.from_bytes(
-        sock.getsockopt(0, 1, 76)[4:8], sys.byteorder
-    )  # LOCAL_PEERCRED: cr_uid. Not run on macOS
+    return int.from_bytes(sock.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)[4:8], sys.byteorder)
 
 
 def _exchange(sock: socket, request: bytes, deadline: float) -> bytes:

@@ -80,7 +80,9 @@ def peer_uid(sock: socket.socket) -> int:
         if version != 0:
             raise Refused("this system's peer credentials have an unknown form")
         return int(uid)
-    return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[1])
+    return int(
+        struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[1]
+    )
 
 
 def call(
