@@ -6,6 +6,7 @@ The files that must be refused are in tests/vectors; here is what a file cannot 
 
 import os
 import resource
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.children import in_child
-from tests.vaults import BOUNDS, COST, created
+from tests.vaults import BOUNDS, COST, NOW, created
 from vaultd.core import canonical, envelope, lineage
 from vaultd.core.envelope import DEFAULT_COST, STRICT, KdfBounds, KdfCost
 from vaultd.core.header import Header, Slot, decode_header
@@ -156,6 +157,15 @@ def test_a_slot_of_a_newer_kind_is_kept_as_it_is() -> None:
     assert "yubikey" == decoded.slots[0].kind
     assert newer == decoded.slots[0].to_json()
     assert header.encode() == decoded.encode()
+
+
+@pytest.mark.parametrize(("padding", "allowed"), [(65_000, True), (66_000, False)])
+def test_a_header_has_at_most_64_kib(padding: int, allowed: bool) -> None:
+    slot = Slot("newer", verbatim={"kind": "newer", "x": "x" * padding})
+    header = Header("00" * 16, 1, NOW, (slot,))
+    _, data = envelope.seal_body(header, b"", KEY, os.urandom)
+    with nullcontext() if allowed else pytest.raises(VaultDamaged, match="first bytes"):
+        envelope.parse(data)
 
 
 octets = st.binary

@@ -145,6 +145,14 @@ def operations_until(disk: Disk, wanted: str) -> int:
     return names.index(wanted) + 1
 
 
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_hard_links_is_named(disk: Disk, code: int) -> None:
+    with pytest.raises(StorageFailed, match="not saved") as caught:
+        disk.save(announced(Faulty(operations_until(disk, "link"), code, for_good=True)))
+    assert "hard links" in caught.value.hint
+    assert disk.old.data == disk.stored()
+
+
 # -- fsync
 
 

@@ -18,6 +18,11 @@ from secrets import token_hex
 from vaultd.wire.errors import Conflict, Refused, StorageFailed
 
 _TEMPORARY = ".tmp"
+_NO_LINKS = {
+    errno.EPERM,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+}  # what link(2) says on FAT, and on FUSE without links
 
 
 class Files:
@@ -147,7 +152,8 @@ def replace_file(
     except FileExistsError:
         raise Conflict(f"there is a {what} already; nothing was changed") from None
     except OSError as error:
-        raise StorageFailed(f"the {what} was not saved: {reason(error)}") from error
+        hint = "its file system must allow hard links" if error.errno in _NO_LINKS else None
+        raise StorageFailed(f"the {what} was not saved: {reason(error)}", hint=hint) from error
     finally:
         with suppress(OSError):  # after a rename it is gone, and what stays is swept next time
             files.unlink(temporary)
