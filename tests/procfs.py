@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -42,5 +43,10 @@ def descriptors(pid: int) -> Counter[str]:
     directory = f"/proc/{pid}/fd"
     for name in os.listdir(directory):
         with contextlib.suppress(FileNotFoundError):
-            found[os.readlink(f"{directory}/{name}").split(":[")[0]] += 1
+            found[re.sub(r":\[\d+\]$", "", os.readlink(f"{directory}/{name}"))] += 1
     return found
+
+
+def environment(pid: int) -> dict[str, str]:
+    with open(f"/proc/{pid}/environ", encoding="utf-8") as file:
+        return dict(entry.split("=", 1) for entry in file.read().split("\0") if "=" in entry)
