@@ -2,6 +2,8 @@
 """Frames mean one thing or are refused, and a refusal quotes nothing."""
 
 import json
+import socket
+import threading
 
 import pytest
 from hypothesis import given
@@ -62,6 +64,26 @@ def test_a_frame_over_the_limit_is_not_sent() -> None:
     protocol.encode({"x": "a" * (protocol.MAX_FRAME - 9)})
     with pytest.raises(Usage):
         protocol.encode({"x": "a" * (protocol.MAX_FRAME - 8)})
+
+
+@pytest.mark.parametrize("count", [0, 1, 300, 10_000])
+def test_an_answer_of_any_length_arrives_whole_in_frames_of_the_limit(count: int) -> None:
+    sent = {
+        "ok": True,
+        "profiles": [{"profile": f"p{n}", "arn": "x" * 300} for n in range(count)],
+        "notes": ["a"],
+    }
+    lines = protocol.encode_answer(sent).splitlines(keepends=True)
+    assert max(map(len, lines)) <= protocol.MAX_FRAME
+    assert (len(lines) == 1) == (count < 300)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = client.Connection.__new__(client.Connection)
+        connection._socket, connection._buffer = ours, b""
+        sender = threading.Thread(target=theirs.sendall, args=(b"".join(lines),))
+        sender.start()
+        assert sent == connection.answer(lambda _text: None)
+        sender.join()
 
 
 @pytest.mark.parametrize("cls", errors.tree().values(), ids=lambda cls: cls.code)

@@ -135,7 +135,7 @@ class Handlers:
         try:
             self._check_open(operation)
             result = await operation.handler(self._service, call)
-            reply = result if isinstance(result, bytes) else protocol.encode({"ok": True, **result})
+            reply = result if isinstance(result, bytes) else protocol.encode_answer({"ok": True, **result})
             self._extend(operation)
             await self._record(call, operation, "ok")
             return reply

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from vaultd.wire import paths, protocol
-from vaultd.wire.errors import DaemonHung, DaemonUnreachable, ProtocolMismatch, Refused
+from vaultd.wire.errors import DaemonHung, DaemonUnreachable, ProtocolMismatch, Refused, Usage
 
-ATTEMPTS = 2
 CONNECT_TIMEOUT_S = 2.0
 REPLY_TIMEOUT_S = 60.0  # longest silence between two lines of an answer; long work sends progress
 
@@ -41,6 +40,30 @@ class Connection:
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
+
+    def answer(self, on_progress: Callable[[str], None]) -> protocol.Frame:
+        """The whole answer to what was sent, its long lists joined. Raises EOFError when it never began."""
+        earlier: dict[str, list[Any]] = {}
+        started = False
+        while True:
+            try:
+                frame = protocol.decode(self.line())
+            except Usage:
+                raise ProtocolMismatch from None
+            except (EOFError, ConnectionError):
+                if started:
+                    raise DaemonUnreachable(
+                        "vaultd ended in the middle of its answer", hint="try again"
+                    ) from None
+                raise EOFError from None
+            started = True
+            if "progress" in frame:
+                on_progress(str(frame["progress"]))
+            elif "more" in frame:
+                for name, items in frame["more"].items():
+                    earlier.setdefault(name, []).extend(items)
+            else:
+                return protocol.join_more(frame, earlier) if earlier else frame
 
     def close(self) -> None:
         self._socket.close()
@@ -102,26 +125,19 @@ def call(
     if op not in IDEMPOTENT:
         fields["request"] = os.urandom(16).hex()
     frame = protocol.request(op, **fields)
-    for attempt in range(1, ATTEMPTS + 1):
+    attempts = 2 if op in IDEMPOTENT else 1
+    for _ in range(attempts):
         connection = Connection(home, timeout_s)
-        started = False
         try:
             connection.send(frame)
-            while True:
-                reply = protocol.decode(connection.line())
-                started = True
-                if "progress" not in reply:
-                    break
-                on_progress(str(reply["progress"]))
+            reply = connection.answer(on_progress)
         except (EOFError, ConnectionError):
-            if started or attempt == ATTEMPTS or op not in IDEMPOTENT:
-                raise DaemonUnreachable("vaultd ended before it answered") from None
             continue
         finally:
             connection.close()
         protocol.raise_error(reply)
         return reply
-    raise AssertionError("unreachable")
+    raise DaemonUnreachable("vaultd ended before it answered", hint="try again")
 
 
 #: Operations that may be asked twice when the daemon ended before the first byte of its answer.

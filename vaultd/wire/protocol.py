@@ -6,12 +6,14 @@ requests, so all three are refused here. Nothing of a bad frame is echoed: it ma
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from vaultd.wire.errors import ProtocolMismatch, Usage, VaultError, printable, tree
 
 PROTOCOL = 1  # bumped by hand whenever an old client and a new daemon would misunderstand each other
 MAX_FRAME = 64 * 1024  # bytes, line end included
+MAX_PART = 48 * 1024  # bytes of a long list in one frame
 FRAME_TIMEOUT_S = 5.0  # a whole request must arrive in this time
 GET_DEADLINE_S = 2.5  # the daemon answers `get` by then, whatever AWS does
 CLIENT_DEADLINE_S = 3.0  # `get` gives up then (R13; the tightest SDK cuts at 5 s)
@@ -26,6 +28,37 @@ def encode(frame: Frame) -> bytes:
     if len(data) > MAX_FRAME:
         raise Usage("too much for one request")
     return data
+
+
+def encode_answer(frame: Frame) -> bytes:
+    """As many lines as `frame` needs: what a list is too long for goes ahead in `{"more":{name:[...]}}` lines."""
+    whole = json.dumps(frame, separators=(",", ":")).encode()
+    if len(whole) < MAX_FRAME:
+        return whole + b"\n"
+    lines = []
+    for name, value in frame.items():
+        if isinstance(value, list):
+            lines += [encode({"more": {name: part}}) for part in _parts(value)]
+    return b"".join(lines) + encode({k: [] if isinstance(v, list) else v for k, v in frame.items()})
+
+
+def _parts(items: list[Any]) -> Iterator[list[Any]]:
+    """`items` in order, in pieces that fit a frame."""
+    part: list[Any] = []
+    room = MAX_PART
+    for item in items:
+        size = len(json.dumps(item, separators=(",", ":"))) + 1
+        if part and size > room:
+            yield part
+            part, room = [], MAX_PART
+        part.append(item)
+        room -= size
+    yield part
+
+
+def join_more(frame: Frame, earlier: dict[str, list[Any]]) -> Frame:
+    """The answer whose lists began in `earlier`."""
+    return {**frame, **{name: [*items, *frame.get(name, [])] for name, items in earlier.items()}}
 
 
 def decode(line: bytes) -> Frame:
