@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The handlers in one process, for tests that ask them anything: the real keeper on a real directory with a weak key derivation, a clock that the test moves, and AWS
+as tests/fake_aws.
+"""
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.fake_aws import FakeAws
+from tests.weak_daemon import BOUNDS, COST
+from vaultd.core.policy import AwsSettings, Settings
+from vaultd.edge.audit import Audit
+from vaultd.edge.aws import Aws
+from vaultd.edge.clock import Clock
+from vaultd.edge.handlers import Handlers
+from vaultd.edge.keeper import Keeper
+from vaultd.edge.peer import Peer
+from vaultd.edge.places import places
+from vaultd.edge.service import Service
+from vaultd.edge.store import HighWater, LocalStore
+from vaultd.wire import protocol
+
+PASSPHRASE = "correct horse battery"
+KEY = {
+    "access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+}
+ME = Peer(0, 1)
+
+
+@dataclass
+class Desk:
+    """The handlers as daemon.py wires them, but for the loop, the socket and the exec."""
+
+    home: Path
+    settings: Settings = field(default_factory=Settings)
+    now: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    booted: float = 1000.0
+    locks: list[str] = field(default_factory=list)
+    progress: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        where = places(str(self.home))
+        where.backups.mkdir(exist_ok=True)
+        clock = Clock(lambda: self.now, lambda: self.booted)
+        keeper = Keeper(
+            LocalStore(where.vault, where.backups),
+            HighWater(where.high_water),
+            bounds=BOUNDS,
+            now=clock.now,
+            history_exists=lambda: any(where.backups.iterdir()),
+        )
+        self.service = Service(
+            places=where,
+            clock=clock,
+            keeper=keeper,
+            audit=Audit(where.audit, fsync=False),
+            settings=self.settings,
+            make_aws=lambda settings: Aws(settings.aws),
+            cost=COST,
+            succeed=self.locks.append,
+        )
+        self.handlers = Handlers(self.service)
+
+    async def send(self, data: bytes) -> None:
+        self.progress.append(json.loads(data)["progress"])
+
+    async def raw(self, line: bytes) -> Any:
+        return json.loads(await self.handlers.answer(line, ME, self.send))
+
+    async def ask(self, op: str, **fields: Any) -> Any:
+        return await self.raw(protocol.encode(protocol.request(op, **fields)))
+
+    async def opened(self) -> "Desk":
+        assert (await self.ask("init", passphrase=PASSPHRASE, recovery=False))["ok"]
+        return self
+
+    def relocked(self) -> "Desk":
+        """The next process image: nothing but the files goes over."""
+        return Desk(self.home, self.settings, self.now, self.booted)
+
+    def audit(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.home / "audit.jsonl").read_text().splitlines()]
+
+
+def at_aws(desk: Desk, aws: FakeAws) -> Desk:
+    return Desk(
+        desk.home,
+        replace(desk.settings, aws=AwsSettings(endpoint_url=aws.url)),
+        now=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def code(reply: Any) -> str:
+    return str(reply["error"]["code"]) if "error" in reply else "ok"

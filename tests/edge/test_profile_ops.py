@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys come in on evidence, are served as decided, and go out only as their profile says."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.edge.desk import KEY, PASSPHRASE, Desk, at_aws, code
+from tests.fake_aws import FakeAws, Fault, Gate
+
+
+def test_add_decides_by_evidence_how_a_key_is_served(desk: Desk, aws: FakeAws) -> None:
+    desk = at_aws(desk, aws)
+    users = {name: aws.add_user(name) for name in ("plain", "admin", "nosts")}
+    keys = {name: aws.add_key(user) for name, user in users.items()}
+    aws.set_last_use(keys["admin"], "iam", "us-east-1", datetime(2026, 11, 1, tzinfo=UTC))
+    aws.deny(users["nosts"], "sts:GetSessionToken")
+
+    async def add(name: str, **more: Any) -> Any:
+        key = keys[name]
+        return await desk.ask(
+            "add", profile=name, access_key_id=key.access_key_id, secret_access_key=key.secret, **more
+        )
+
+    async def scenario() -> None:
+        await desk.opened()
+        reply = await add("plain")
+        assert ("session", "ok") == (reply["profile"]["serve"], reply["profile"]["status"])
+        assert "arn:aws:iam::123456789012:user/plain" == reply["profile"]["arn"]
+        assert reply["profile"]["created_at"]
+        assert "key" == (await add("nosts"))["profile"]["serve"]
+        undecided = await add("admin")
+        assert ("serve-undecided", 2) == (code(undecided), undecided["error"]["exit"])
+        assert {"last_used_service": "iam", "proposal": "key"}.items() <= undecided["error"][
+            "details"
+        ].items()
+        assert ["nosts", "plain"] == (await desk.ask("names"))["names"]
+        assert "key" == (await add("admin", serve="key"))["profile"]["serve"]
+        assert "aws-failed" == code(await add("nosts", serve="session", replace=True))
+
+    asyncio.run(scenario())
+
+
+def test_root_keys_are_refused_unless_asked_for(desk: Desk, aws: FakeAws) -> None:
+    desk = at_aws(desk, aws)
+    key = aws.add_key(aws.add_root())
+    fields = {"access_key_id": key.access_key_id, "secret_access_key": key.secret}
+
+    async def scenario() -> None:
+        await desk.opened()
+        reply = await desk.ask("add", profile="root", **fields)
+        assert ("refused", 6) == (code(reply), reply["error"]["exit"])
+        assert "--allow-root" in reply["error"]["line"]
+        assert [] == (await desk.ask("names"))["names"]
+        assert "ok" == code(await desk.ask("add", profile="root", allow_root=True, **fields))
+
+    asyncio.run(scenario())
+
+
+def test_a_wrong_secret_is_not_kept(desk: Desk, aws: FakeAws) -> None:
+    desk = at_aws(desk, aws)
+    key = aws.add_key(aws.add_user("alice"))
+
+    async def scenario() -> None:
+        await desk.opened()
+        reply = await desk.ask(
+            "add", profile="dev", access_key_id=key.access_key_id, secret_access_key=KEY["secret_access_key"]
+        )
+        assert "aws-failed" == code(reply)
+        assert KEY["secret_access_key"] not in json.dumps(reply)
+        assert [] == (await desk.ask("names"))["names"]
+
+    asyncio.run(scenario())
+
+
+def test_get_gives_a_session_and_asks_aws_once(desk: Desk, aws: FakeAws) -> None:
+    desk = at_aws(desk, aws)
+    key = aws.add_key(aws.add_user("alice"))
+
+    async def scenario() -> None:
+        await desk.opened()
+        await desk.ask("add", profile="dev", access_key_id=key.access_key_id, secret_access_key=key.secret)
+        before = len(aws.calls("GetSessionToken"))
+        answers = await asyncio.gather(*(desk.ask("get", profile="dev") for _ in range(20)))
+        assert 1 == len(aws.calls("GetSessionToken")) - before
+        assert 1 == len({json.dumps(answer) for answer in answers})
+        assert answers[0]["SessionToken"]
+        assert key.secret not in json.dumps(answers)
+        lines = [line for line in desk.audit() if line["op"] == "get"]
+        assert {answers[0]["AccessKeyId"]} == {line["key"] for line in lines}
+        assert {answers[0]["Expiration"]} == {line["expires"] for line in lines}
+
+    asyncio.run(scenario())
+
+
+def test_get_does_not_wait_longer_than_its_deadline_and_the_call_goes_on(
+    desk: Desk, aws: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaultd.edge.profile_ops.GET_DEADLINE_S", 0.05)
+    desk, gate = at_aws(desk, aws), Gate()
+    key = aws.add_key(aws.add_user("alice"))
+
+    async def scenario() -> None:
+        await desk.opened()
+        await desk.ask("add", profile="dev", access_key_id=key.access_key_id, secret_access_key=key.secret)
+        before = len(aws.calls("GetSessionToken"))
+        aws.fault(Fault.hold(gate), action="GetSessionToken")
+        reply = await desk.ask("get", profile="dev")
+        assert ("aws-pending", 7) == (code(reply), reply["error"]["exit"])
+        assert "still waiting for AWS; try again" == reply["error"]["line"]
+        gate.open()
+        monkeypatch.setattr("vaultd.edge.profile_ops.GET_DEADLINE_S", 5)
+        assert (await desk.ask("get", profile="dev"))["SessionToken"]
+        assert 1 == len(aws.calls("GetSessionToken")) - before
+
+    asyncio.run(scenario())
+
+
+def test_a_lock_during_the_call_to_aws_hands_nothing_out(desk: Desk, aws: FakeAws) -> None:
+    desk, gate = at_aws(desk, aws), Gate()
+    key = aws.add_key(aws.add_user("alice"))
+
+    async def scenario() -> None:
+        await desk.opened()
+        await desk.ask("add", profile="dev", access_key_id=key.access_key_id, secret_access_key=key.secret)
+        aws.fault(Fault.hold(gate), action="GetSessionToken")
+        asking = asyncio.create_task(desk.ask("get", profile="dev"))
+        await asyncio.to_thread(gate.arrived.acquire)
+        desk.service.lock("asked")
+        gate.open()
+        assert "locked" == code(await asking)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("age", "status"),
+    [
+        (timedelta(0), "unverified"),
+        (timedelta(days=75, hours=23), "unverified"),
+        (timedelta(days=76), "due"),
+        (timedelta(days=90), "overdue"),
+    ],
+)
+def test_list_tells_when_a_key_is_due(desk: Desk, age: timedelta, status: str) -> None:
+    async def scenario() -> None:
+        await desk.opened()
+        await desk.ask("add", profile="dev", verify=False, **KEY)
+        desk.now += age
+        desk.service.extend()
+        (found,) = (await desk.ask("list"))["profiles"]
+        assert (status, age.days) == (found["status"], found["age_days"])
+        assert "2027-02-22T12:00:00Z" == found["rotate_by"]
+        assert KEY["secret_access_key"] not in json.dumps(found)
+        assert {
+            "profile", "kind", "serve", "account", "arn", "access_key_id", "created_at", "age_days", "rotate_by",
+            "last_used_at", "status", "rotation",
+        } <= found.keys()  # fmt: skip
+
+    asyncio.run(scenario())
+
+
+def test_edit_changes_what_it_names_and_nothing_else(desk: Desk) -> None:
+    async def scenario() -> None:
+        await desk.opened()
+        before = (await desk.ask("add", profile="dev", verify=False, region="eu-west-1", **KEY))["profile"]
+        changed = (await desk.ask("edit", profile="dev", changes={"serve": "key", "region": None}))["profile"]
+        assert before | {"serve": "key", "region": None} == changed
+        for bad in ({}, {"account": "1"}, {"serve": "both"}, {"serve": None}, {"region": 5}):
+            assert "usage" == code(await desk.ask("edit", profile="dev", changes=bad)), bad
+        assert "no-such-profile" == code(await desk.ask("edit", profile="nobody", changes={"serve": "key"}))
+
+    asyncio.run(scenario())
+
+
+def test_remove_forgets_the_key_and_says_which_it_was(desk: Desk) -> None:
+    async def scenario() -> None:
+        await desk.opened()
+        await desk.ask("add", profile="dev", verify=False, serve="key", **KEY)
+        assert KEY["access_key_id"] == (await desk.ask("remove", profile="dev"))["access_key_id"]
+        assert "no-such-profile" == code(await desk.ask("get", profile="dev"))
+        assert "no-such-profile" == code(await desk.ask("remove", profile="dev"))
+
+    asyncio.run(scenario())
+
+
+def test_the_time_of_use_goes_into_the_vault_with_the_next_save(desk: Desk) -> None:
+    async def scenario() -> None:
+        await desk.opened()
+        await desk.ask("add", profile="dev", verify=False, serve="key", **KEY)
+        await desk.ask("get", profile="dev")
+        await desk.ask("add", profile="other", verify=False, serve="key", **KEY)
+        reopened = desk.relocked()
+        await reopened.ask("unlock", passphrase=PASSPHRASE)
+        assert (
+            "2026-11-24T12:00:00Z" == (await reopened.ask("show", profile="dev"))["profile"]["last_used_at"]
+        )
+
+    asyncio.run(scenario())
