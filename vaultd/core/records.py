@@ -20,7 +20,6 @@ Serve = Literal["session", "key"]
 SERVE: Final = frozenset(get_args(Serve))
 PARTITIONS: Final = frozenset({"aws", "aws-cn", "aws-us-gov"})
 
-MAX_SHOWN = 20  # characters of a bad name: half a secret is no secret
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 _ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9_]{16,128}\Z")  # IAM's own pattern: nothing is judged by a prefix
@@ -109,11 +108,13 @@ class Body:
 
 
 def check_name(name: object) -> str:
-    """`name` if it can name a profile. Raises Usage, showing little of it: it may be a secret in the wrong place."""
+    """`name` if it can name a profile. Raises Usage, showing none of it: it may be a secret in the wrong place.
+
+    Refusals outlive a lock (they are handed to the next image), so a glimpse of it would too.
+    """
     if isinstance(name, str) and NAME.match(name):
         return name
-    shown = f'"{printable(name[:MAX_SHOWN])}"' if isinstance(name, str) else "that"
-    raise Usage(f"{shown} is not a profile name: a letter, then letters, digits, - and _, at most 64 in all")
+    raise Usage("that is not a profile name: a letter, then letters, digits, - and _, at most 64 in all")
 
 
 def check_credentials(access_key_id: str, secret: str) -> tuple[str, Secret, list[str]]:
