@@ -72,6 +72,23 @@ def test_what_systemd_does_not_take_is_not_installed(log: Path, monkeypatch: pyt
     assert not log.exists()
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing")
+def test_a_complaint_counts_whatever_the_status(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd-analyze answers 0 to a misspelt directive: a limit that is not there must not go unnoticed."""
+    folder = tmp_path / "share/systemd/user"
+    folder.mkdir(parents=True)
+    templates = Path(__file__).parents[2] / "systemd"
+    for name in (units.SOCKET, units.SERVICE):
+        text = (templates / name).read_text().replace("NoNewPrivileges=", "NoNewPrivilege=")
+        (folder / name).write_text(text)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(VaultError, match="NoNewPrivilege"):
+        units.install()
+    assert not units.are_installed()
+
+
 def test_a_manager_that_fails_is_quoted_and_nothing_stays(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAILS", "enable")
     with pytest.raises(VaultError, match=r"systemctl --user enable failed \(Failed to do it\)"):
