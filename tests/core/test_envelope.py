@@ -168,6 +168,24 @@ def test_a_header_has_at_most_64_kib(padding: int, allowed: bool) -> None:
         envelope.parse(data)
 
 
+@pytest.mark.parametrize(("excess", "allowed"), [(0, True), (1, False)])
+def test_a_file_has_at_most_32_mib(excess: int, allowed: bool) -> None:
+    header = Header("00" * 16, 1, NOW, (Slot("newer", verbatim={"kind": "newer"}),))
+    body = 2**25 - len(envelope.seal_body(header, bytes(2**24), KEY, os.urandom)[0].prefix) - 16
+    _, data = envelope.seal_body(header, bytes(body + excess), KEY, os.urandom)
+    assert 2**25 + excess == len(data)
+    with nullcontext() if allowed else pytest.raises(VaultDamaged, match="first bytes"):
+        envelope.parse(data)
+
+
+def test_a_body_has_at_least_its_tag() -> None:
+    header = replace(created().vault.envelope.header, body_length=15)
+    encoded = header.encode()
+    start = envelope._START.pack(envelope.MAGIC, envelope.FORMAT, len(encoded)) + encoded
+    with pytest.raises(VaultDamaged, match="length"):
+        envelope.parse(start + bytes(32 + 15))
+
+
 octets = st.binary
 known_slots = st.builds(
     lambda kind, salt, nonce, cost, commitment, wrapped: Slot(

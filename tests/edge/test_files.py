@@ -96,6 +96,16 @@ def test_a_save_into_a_missing_directory_fails_as_ours(tmp_path: Path) -> None:
         LocalStore(tmp_path / "missing" / "vault", tmp_path / "backups").save(b"one", None, verify=fine)
 
 
+def test_a_new_file_is_never_an_old_one(tmp_path: Path) -> None:
+    """Nor what a link points to, which would be written for whoever put it there."""
+    (tmp_path / "there").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("there", "link"):
+        with pytest.raises(FileExistsError):
+            files.Files().open_new(tmp_path / name)
+    assert {"there": b"old"} == content(tmp_path)
+
+
 # -- high-water mark
 
 

@@ -48,8 +48,9 @@ class Forger:
         assert old in self.text
         return self.forge(self.text.replace(old, new, 1))
 
-    def with_plaintext(self, plaintext: bytes) -> bytes:
-        return self.forge(canonical.encode({**self.header, "body_length": len(plaintext) + 16}), plaintext)
+    def with_plaintext(self, plaintext: bytes, **fields: object) -> bytes:
+        header = {**self.header, "body_length": len(plaintext) + 16, **fields}
+        return self.forge(canonical.encode(header), plaintext)
 
     def with_lineage(self, *ancestors: tuple[int, bytes]) -> bytes:
         lineage = struct.pack(">H", len(ancestors)) + b"".join(

@@ -229,7 +229,7 @@ def lineages(forger: Forger) -> Vectors:
     plaintext = forger.plaintext
     long = struct.pack(">H", 257) + b"".join(struct.pack(">Q32s", 300 - n, mac) for n in range(257))
     files = {
-        "257": Refused(forger.with_plaintext(framed(long, forger.records)), "257 ancestors"),
+        "257": Refused(forger.with_plaintext(framed(long, forger.records), generation=301), "257 ancestors"),
         "of-the-future": Refused(forger.with_lineage((3, mac)), "an ancestor of the vault's own generation"),
         "ascending": Refused(forger.with_lineage((1, mac), (2, mac)), "ancestors in ascending order"),
         "twice": Refused(forger.with_lineage((2, mac), (2, mac)), "one generation twice"),
