@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from vaultd.wire.errors import printable
 
-BAR_WIDTH = 10
+BAR_WIDTH = 8
 STYLES = {"ok": "green", "due": "yellow", "overdue": "bold red", "unverified": "dim"}
 
 
@@ -65,26 +65,27 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
 
 
 def _draw(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(file=sys.stdout, highlight=False, no_color=not may_colour(sys.stdout))
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for heading in headings:
-        drawn.add_column(heading, no_wrap=True, overflow="ellipsis")
+    drawn = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for number, heading in enumerate(headings):
+        drawn.add_column(
+            heading, no_wrap=number > 0, overflow="fold"
+        )  # where it is narrow, the name takes two lines
     for row in rows:
         drawn.add_row(*(Text(cell.text, style=cell.style) for cell in row))
     console.print(drawn)
 
 
 def age_bar(age_days: int, max_days: int, status: str) -> Cell:
-    """How much of its time a key has had: `#####..... 45/90 d`, or the same in blocks."""
+    """How much of its time a key has had: `####.... 45/90`, or the same in blocks."""
     filled = min(BAR_WIDTH, BAR_WIDTH * age_days // max_days) if max_days > 0 else BAR_WIDTH
     full, empty = ("\u2588", "\u2591") if _can_show_blocks() else ("#", ".")
     return Cell(
-        f"{full * filled}{empty * (BAR_WIDTH - filled)} {age_days}/{max_days} d", STYLES.get(status, "")
+        f"{full * filled}{empty * (BAR_WIDTH - filled)} {age_days}/{max_days}", STYLES.get(status, "")
     )
 
 

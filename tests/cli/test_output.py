@@ -86,6 +86,15 @@ def test_an_empty_no_color_declines_nothing(screen: io.StringIO, monkeypatch: py
     assert output.may_colour(screen)
 
 
+def test_a_narrow_terminal_shows_every_column_and_the_whole_name(
+    screen: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    output.table(("NAME", "ACCOUNT"), [[Cell("x" * 40), Cell("123456789012")]])
+    assert "123456789012" in screen.getvalue()
+    assert 40 == screen.getvalue().count("x")
+
+
 def test_each_stream_decides_for_itself(screen: io.StringIO) -> None:
     assert output.may_colour(screen)
     assert not output.may_colour(io.StringIO())
@@ -93,11 +102,11 @@ def test_each_stream_decides_for_itself(screen: io.StringIO) -> None:
 
 @pytest.mark.parametrize(
     ("age", "limit", "filled"),
-    [(0, 90, 0), (8, 90, 0), (9, 90, 1), (45, 90, 5), (89, 90, 9), (90, 90, 10), (400, 90, 10), (0, 0, 10)],
+    [(0, 90, 0), (11, 90, 0), (12, 90, 1), (45, 90, 4), (89, 90, 7), (90, 90, 8), (400, 90, 8), (0, 0, 8)],
 )
 def test_the_bar_shows_how_much_time_is_gone(screen: io.StringIO, age: int, limit: int, filled: int) -> None:
     assert (
-        f"{chr(0x2588) * filled}{chr(0x2591) * (10 - filled)} {age}/{limit} d"
+        f"{chr(0x2588) * filled}{chr(0x2591) * (8 - filled)} {age}/{limit}"
         == output.age_bar(age, limit, "ok").text
     )
 
@@ -109,7 +118,7 @@ def test_the_bar_is_ascii_where_blocks_cannot_be_shown(
     monkeypatch: pytest.MonkeyPatch, shown: io.StringIO
 ) -> None:
     show_on(shown, monkeypatch)
-    assert "#####..... 45/90 d" == output.age_bar(45, 90, "ok").text
+    assert "####.... 45/90" == output.age_bar(45, 90, "ok").text
 
 
 def test_a_key_is_known_by_its_end() -> None:

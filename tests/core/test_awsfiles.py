@@ -10,7 +10,7 @@ from botocore.configloader import build_profile_map, raw_config_parse
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vaultd.core import awsfiles
+from vaultd.core import awsfiles, records
 from vaultd.core.awsfiles import Hook
 from vaultd.core.ini import IniFile
 from vaultd.wire.errors import Usage
@@ -121,6 +121,15 @@ def test_a_region_cannot_carry_anything_else(region: str) -> None:
 def test_a_line_that_some_sdk_misreads_is_never_written(name: str, home: str | None, program: str) -> None:
     with pytest.raises(Usage, match="a hook line takes only"):
         awsfiles.with_hook(config(""), Hook(name, home), program, None)
+
+
+@given(st.text(max_size=70) | st.from_regex(r"\A[A-Za-z0-9_-]{0,66}\Z"))
+def test_a_line_takes_the_names_that_the_vault_takes(name: str) -> None:
+    try:
+        taken = bool(Hook(name, None).line_for(PROGRAM))
+    except Usage:
+        taken = False
+    assert bool(records.NAME.match(name)) == taken
 
 
 @pytest.mark.parametrize(

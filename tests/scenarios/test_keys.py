@@ -236,14 +236,14 @@ def test_list_for_people_and_for_programs(daemon: Daemon) -> None:
     end = canary.access_key_id("dev")[-4:]
     done = daemon.awsvault("list")
     heading, row = done.stdout.decode().splitlines()
-    assert "PROFILE  SERVES  KEY      ACCOUNT  AGE                LAST USED  STATUS" == heading
-    assert f"dev      key     ...{end}  -        .......... 0/90 d  never      unverified" == row
+    assert "PROFILE  SERVES  KEY      ACCOUNT  AGE (DAYS)     USED   STATUS" == heading
+    assert f"dev      key     ...{end}  -        ........ 0/90  never  unverified" == row
     found = json.loads(daemon.awsvault("list", "--json").stdout)
     keys = "profile kind serve account arn access_key_id created_at age_days rotate_by last_used_at status rotation"
     assert set(keys.split()) <= found[0].keys()
     with at_terminal(daemon, "list") as terminal:
         assert 0 == terminal.end()
-    assert "\u2591 0/90 d" in terminal.screen
+    assert "\u2591 0/90" in terminal.screen
     assert b"\x1b[" in terminal.raw
     with at_terminal(daemon, "--no-color", "list") as plain:
         assert 0 == plain.end()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`awsvault list`: every profile, how old its key is, and what it needs."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +13,7 @@ from vaultd.wire import client
 
 app = new_app()
 
-HEADINGS = ("PROFILE", "SERVES", "KEY", "ACCOUNT", "AGE", "LAST USED", "STATUS")
-DATE = 10  # characters of a time that are its date
+HEADINGS = ("PROFILE", "SERVES", "KEY", "ACCOUNT", "AGE (DAYS)", "USED", "STATUS")
 
 
 @app.command("list", epilog="Example: awsvault list --json")
@@ -43,14 +43,20 @@ def _row(profile: dict[str, Any]) -> list[Cell]:
         Cell(output.short_key(profile["access_key_id"])),
         Cell(profile["account"] or ""),
         output.age_bar(profile["age_days"], max_days(profile), status),
-        Cell((profile["last_used_at"] or "never")[:DATE]),
+        Cell(_ago(profile["last_used_at"])),
         Cell(status, output.STYLES.get(status, "")),
     ]
 
 
 def max_days(profile: dict[str, Any]) -> int:
     """How old the key may get: from its making to the day on which it wants to be rotated."""
-    from datetime import datetime
-
     born = datetime.fromisoformat(profile["created_at"] or profile["added_at"])
     return (datetime.fromisoformat(profile["rotate_by"]) - born).days
+
+
+def _ago(moment: str | None) -> str:
+    """When it was last handed out, in the days that matter for a key."""
+    if moment is None:
+        return "never"
+    days = (datetime.now(UTC) - datetime.fromisoformat(moment)).days
+    return f"{days} d ago" if days > 0 else "today"

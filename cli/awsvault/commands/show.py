@@ -48,4 +48,4 @@ def command(
         if found[key] is not None:
             output.answer(f"{name:<10} {found[key]}")
     bar = output.age_bar(found["age_days"], max_days(found), found["status"])
-    output.answer(f"{'age':<10} {bar.text}")
+    output.answer(f"{'age':<10} {bar.text} days")
