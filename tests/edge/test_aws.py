@@ -278,5 +278,5 @@ def test_nothing_stays_signed_in_after_a_call(aws: Aws, key: AccessKey) -> None:
     """Clients are shared: one without a caller's credentials has none at all, and asks nowhere for some."""
     aws.identify(mine(key), region=None)
     with pytest.raises(AttributeError):
-        aws._client("sts", "us-east-1").get_caller_identity()
-    assert not vars(aws._signer._thread)
+        aws._boto._client("sts", "us-east-1").get_caller_identity()
+    assert not vars(aws._boto._signer._thread)

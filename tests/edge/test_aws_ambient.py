@@ -172,10 +172,11 @@ import json, sys
 from vaultd.core.secret import Secret
 from vaultd.core.sessions import Credentials
 from vaultd.edge.aws import Aws, AwsSettings
+from vaultd.edge.boto import Boto
 
 asked = json.load(sys.stdin)
 key = Credentials(asked["id"], Secret(asked["secret"]))
-plain = Aws(AwsSettings())
+plain = Boto(AwsSettings())
 clients = [plain._client("sts", "eu-west-1"), plain._client("iam", "eu-west-1")]
 aws = Aws(AwsSettings(**asked["settings"]))
 partition, identity = aws.identify(key, region=None)

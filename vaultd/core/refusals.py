@@ -5,13 +5,15 @@ Pure: it gets what AWS said as values and knows nothing of HTTP or boto. AWS's t
 anything, a session token included (SignatureDoesNotMatch quotes the whole canonical request), so it is cut and cleaned.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
 from vaultd.core.sessions import Credentials
-from vaultd.wire.errors import AwsFailed, ClientClockSkewed, printable
+from vaultd.wire.errors import AwsFailed, ClientClockSkewed, MfaRefused, printable
 
 MAX_QUOTED = 140  # characters of AWS's own words: the rest of the 300-byte line is ours
+MAX_ARN = 80  # two of them, a permission and a hint must fit as well
 SKEW_ALLOWED = timedelta(minutes=14)  # AWS refuses beyond 15; the rest covers the way there and back
 
 UNKNOWN_KEY = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"})
@@ -29,6 +31,13 @@ THROTTLED = frozenset(
     }
 )
 
+_WRONG_CODE = "one time pass code"
+_WRONG_DEVICE = "verify your MFA serial number"
+_DENIAL = re.compile(
+    r"User: (arn:[!-~]+) is not authorized to perform: (sts:[A-Za-z]{1,40})(?: on resource: [!-~]+)? ?(.*)"
+)
+_PACKED = re.compile(r"consumes ([0-9]{1,6})%")
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -39,6 +48,12 @@ class Refusal:
     said: str
     status: int
     clock_error: timedelta | None = None
+    role: str | None = (
+        None  # what the call asked for: the role's ARN, the MFA device, the session's length, where
+    )
+    device: str | None = None
+    duration_s: int | None = None
+    region: str | None = None
 
 
 def explain(refusal: Refusal, credentials: Credentials, *, where: str) -> AwsFailed:
@@ -50,7 +65,10 @@ def explain(refusal: Refusal, credentials: Credentials, *, where: str) -> AwsFai
         return ClientClockSkewed(
             f"this clock is {skew}; AWS refuses its signatures", hint=hint, details=details
         )
-    message, hint = _words(refusal, credentials, where)
+    if refusal.code in DENIED and _WRONG_CODE in refusal.said:
+        device = _short(printable(refusal.device or "this device"))
+        return MfaRefused(f"AWS did not accept the MFA code for {device}", details=details)
+    message, hint = _of_session_calls(refusal, credentials) or _words(refusal, credentials, where)
     return AwsFailed(message, hint=hint, details=details)
 
 
@@ -73,10 +91,58 @@ def _words(refusal: Refusal, credentials: Credentials, where: str) -> tuple[str,
     if code in THROTTLED:
         return f"AWS is throttling {action}", "try again in a minute"
     if code == "RegionDisabledException":
-        return f"STS is not active for this account in {where}", "set another region on the profile"
+        place = refusal.region or where
+        return f"STS is not active for this account in {place}", "set another region on the profile"
     if refusal.status >= 500:  # noqa: PLR2004  HTTP's own border between theirs and ours
         return f"AWS failed at {action} ({code})", "try again"
     return f"AWS refused {action} ({code}: {_quoted(refusal, credentials)})", ""
+
+
+def _of_session_calls(refusal: Refusal, credentials: Credentials) -> tuple[str, str] | None:
+    """Words for what only a role, a device or a policy can be refused for; None for anything else."""
+    said = _clean(refusal, credentials)
+    role = _short(printable(refusal.role or "this role"))
+    if refusal.code in DENIED and _WRONG_DEVICE in said:
+        device = _short(printable(refusal.device or "of this name"))
+        return f"this user has no MFA device {device}", "look at the user's MFA devices in the IAM console"
+    if refusal.code in DENIED and refusal.role:
+        return _denied_role(refusal, said, role)
+    if refusal.code == "ValidationError" and "role chaining" in said:
+        return f"{role} is assumed by a session, and lives 1 h at most then", "set its duration to 1h"
+    if refusal.code == "ValidationError" and "MaxSessionDuration" in said:
+        asked = span(timedelta(seconds=refusal.duration_s or 0))
+        return f"{role} has a MaxSessionDuration below {asked}", "ask for less; 1h is always allowed"
+    if refusal.code == "PackedPolicyTooLarge":
+        share = _PACKED.search(said)
+        excess = f"{int(share[1]) - 100} % too large" if share else "too large"
+        return (
+            f"the session's policy and tags are {excess}, as AWS packs them",
+            "use fewer, or a managed policy",
+        )
+    if refusal.code == "MalformedPolicyDocument":
+        return f"AWS does not take the session policy ({_cut(said, MAX_QUOTED)})", ""
+    return None
+
+
+def _denied_role(refusal: Refusal, said: str, role: str) -> tuple[str, str]:
+    """Who asked, for which role, and which permission is missing: AWS's words hold the first and the last."""
+    found = _DENIAL.match(said)
+    if found is None:
+        return f"{refusal.action} is refused for {role} (AWS: {_cut(said, MAX_QUOTED)})", ""
+    who, permission, reason = _short(found[1]), found[2], found[3]
+    message = f"{who} is not allowed {permission} on {role}"
+    if reason.startswith("with an explicit deny"):
+        return f"{message} ({_cut(reason, 90)})", ""
+    if "no identity-based policy" in reason:
+        return message, "its own policies must allow it"
+    if permission != "sts:AssumeRole":
+        return message, "the role's trust policy must allow it too"
+    return message, "look at the role's trust policy: who, external id, MFA"
+
+
+def _short(arn: str) -> str:
+    """The name is at the end, the account at the start."""
+    return arn if len(arn) <= MAX_ARN else f"{arn[:40]}...{arn[43 - MAX_ARN :]}"
 
 
 def _word(code: str) -> str:
@@ -84,12 +150,19 @@ def _word(code: str) -> str:
 
 
 def _quoted(refusal: Refusal, credentials: Credentials) -> str:
+    return _cut(_clean(refusal, credentials), MAX_QUOTED)
+
+
+def _clean(refusal: Refusal, credentials: Credentials) -> str:
     text = refusal.said
     for secret in (credentials.secret, credentials.session_token):
         if secret:
             text = text.replace(secret.reveal(), "[hidden]")
-    text = printable(text)
-    return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 3] + "..."
+    return printable(text)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def _skew(refusal: Refusal) -> str | None:

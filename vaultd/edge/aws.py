@@ -1,87 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AWS itself: the few calls that the daemon makes, and nothing ambient.
+"""AWS itself: the few calls that the daemon makes, each with what it is for.
 
-The only importer of boto3, inside functions: a locked daemon does not pay its 30 MiB and 0.2 s. Every call blocks, so
-callers run it in a thread. Must not know profiles, the vault or the socket.
-
-Nothing of the environment or of ~/.aws reaches a call: a profile with our own hook in it would make the daemon call
-itself, and a planted AWS_ENDPOINT_URL would send signed requests elsewhere (R16). So every botocore variable is cut off
-from its environment variable and file key, and the one source of credentials that botocore can find is the call's own.
+Every call blocks, so callers run it in a thread. How a request gets there is edge/boto.py's business, what a reply or a
+refusal means is core's. Must not know profiles, the vault or the socket.
 """
 
-import logging
-import os
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from vaultd import __version__
-from vaultd.core import replies
+from vaultd.core import replies, signin
 from vaultd.core.partitions import HOME_REGION, partition_of
 from vaultd.core.policy import AwsSettings
-from vaultd.core.refusals import DENIED, UNKNOWN_KEY, Refusal, explain
+from vaultd.core.refusals import DENIED, UNKNOWN_KEY
 from vaultd.core.replies import Identity, LastUsed
 from vaultd.core.sessions import Credentials, Session
+from vaultd.edge.boto import ATTEMPTS, CONNECT_TIMEOUT_S, READ_TIMEOUT_S, UNREACHABLE, Boto
 from vaultd.wire.errors import AwsFailed
 
 __all__ = ["Aws", "AwsSettings", "Identity", "LastUsed"]
-
-CONNECT_TIMEOUT_S = 5
-READ_TIMEOUT_S = 10
-ATTEMPTS = 3  # botocore's standard mode: the first and two retries
-UNREACHABLE = "unreachable"  # beside AWS's own codes in details["aws_code"]
 
 _Value = TypeVar("_Value")
 
 #: A courtesy that many keys have no right to, and that nothing depends on: these refusals mean "unknown".
 _UNTOLD = DENIED | UNKNOWN_KEY | {"NoSuchEntity"}
-
-#: Read by botocore and its parts straight from the environment, with no setting to turn them off.
-_UNGOVERNED = ("BOTOCORE_EXPERIMENTAL__PLUGINS", "AWS_EXECUTION_ENV", "_X_AMZN_TRACE_ID", "SSLKEYLOGFILE")
-
-
-class _Signing(NamedTuple):
-    """The shape that botocore's signers read."""
-
-    access_key: str
-    secret_key: str
-    token: str | None
-
-
-class _CallersOwn:
-    """What botocore takes for its credential chain: the credentials of the call this very thread is making.
-
-    Clients are cached and shared by threads, so they must hold no secret; and because this is the whole chain, no
-    mistake here or there can fall through to a file, a process or the instance metadata service.
-    """
-
-    method = "explicit"
-    account_id = None
-
-    def __init__(self) -> None:
-        self._thread = threading.local()
-
-    @contextmanager
-    def signing_as(self, credentials: Credentials) -> Iterator[None]:
-        self._thread.credentials = credentials
-        try:
-            yield
-        finally:
-            del self._thread.credentials
-
-    def load_credentials(self) -> "_CallersOwn":
-        return self
-
-    def get_frozen_credentials(self) -> _Signing:
-        own: Credentials = self._thread.credentials
-        token = own.session_token
-        return _Signing(own.access_key_id, own.secret.reveal(), token.reveal() if token else None)
-
-    def get_deferred_property(self, _name: str) -> Any:
-        return lambda: None
 
 
 class Aws:
@@ -96,16 +39,16 @@ class Aws:
         attempts: int = ATTEMPTS,
     ) -> None:
         self._settings = settings
-        self._timeouts = (connect_timeout_s, read_timeout_s)
-        self._attempts = attempts
-        self._signer = _CallersOwn()
-        self._lock = threading.RLock()  # botocore's sessions are not thread-safe, its clients are
-        self._session: Any = None
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._boto = Boto(
+            settings,
+            connect_timeout_s=connect_timeout_s,
+            read_timeout_s=read_timeout_s,
+            attempts=attempts,
+        )
 
     def warm_up(self) -> None:
-        """Import boto3 and build the client that the first call will need; makes no call."""
-        self._client("sts", self._settings.region or HOME_REGION["aws"])
+        """Pay now for what the first call would wait for; asks nobody."""
+        self._boto.warm_up("sts", self._settings.region or HOME_REGION["aws"])
 
     def identify(self, credentials: Credentials, *, region: str | None) -> tuple[str, Identity]:
         """The partition that knows this key, and whose it is."""
@@ -130,13 +73,104 @@ class Aws:
         )
 
     def session_token(
-        self, credentials: Credentials, *, partition: str, region: str | None, duration_s: int
+        self,
+        credentials: Credentials,
+        *,
+        partition: str,
+        region: str | None,
+        duration_s: int,
+        mfa_serial: str | None = None,
+        code: str | None = None,
     ) -> Session:
-        """A fresh session made from the long-term key."""
-        region = self._region(partition, region)
-        return self.call(
-            "sts", "GetSessionToken", credentials, replies.session, region, DurationSeconds=duration_s
+        """A fresh session made from the long-term key, with MFA when a device and its code are given.
+
+        Raises MfaRefused when AWS does not take the code.
+        """
+        return self._session(
+            "GetSessionToken",
+            credentials,
+            self._region(partition, region),
+            {"DurationSeconds": duration_s, "SerialNumber": mfa_serial, "TokenCode": code},
         )
+
+    def assume_role(  # noqa: PLR0913  STS's own parameters, each by its name
+        self,
+        credentials: Credentials,
+        *,
+        partition: str,
+        region: str | None,
+        role_arn: str,
+        session_name: str,
+        duration_s: int,
+        external_id: str | None = None,
+        tags: Sequence[tuple[str, str]] = (),
+        transitive_tags: Sequence[str] = (),
+        source_identity: str | None = None,
+        policy: str | None = None,
+        policy_arns: Sequence[str] = (),
+    ) -> Session:
+        """A session of this role. More than an hour only when `credentials` are a long-term key."""
+        return self._session(
+            "AssumeRole",
+            credentials,
+            self._region(partition, region),
+            {
+                "RoleArn": role_arn,
+                "RoleSessionName": session_name,
+                "DurationSeconds": duration_s,
+                "ExternalId": external_id,
+                "Tags": [{"Key": key, "Value": value} for key, value in tags],
+                "TransitiveTagKeys": list(transitive_tags),
+                "SourceIdentity": source_identity,
+                "Policy": policy,
+                "PolicyArns": [{"arn": arn} for arn in policy_arns],
+            },
+        )
+
+    def federation_token(
+        self,
+        credentials: Credentials,
+        *,
+        partition: str,
+        region: str | None,
+        name: str,
+        duration_s: int,
+        policy: str | None = None,
+        policy_arns: Sequence[str] = (),
+    ) -> Session:
+        """A session of the key that may do what the key and the policies both allow; not IAM, nor STS but for its name."""
+        return self._session(
+            "GetFederationToken",
+            credentials,
+            self._region(partition, region),
+            {
+                "Name": name,
+                "DurationSeconds": duration_s,
+                "Policy": policy,
+                "PolicyArns": [{"arn": arn} for arn in policy_arns],
+            },
+        )
+
+    def signin_url(
+        self,
+        session: Session,
+        *,
+        partition: str,
+        region: str | None,
+        destination: str | None = None,
+        duration_s: int | None = None,
+        issuer: str = "awsvault",
+    ) -> str:
+        """A URL that signs a browser in to the console: a secret, good for 15 minutes. Raises Usage, AwsFailed.
+
+        Takes the session of a role or of GetFederationToken. `duration_s`: see core/signin.py.
+        """
+        page = signin.destination(destination, partition=partition, region=region)
+        federation = signin.endpoint(partition, self._settings.endpoint_url)
+        form = signin.question(session.credentials, duration_s)
+        method = signin.method(partition)
+        token = self._boto.fetch(method, federation, form, signin.read_token, signin.ACTION)
+        return signin.url(federation, token, page, issuer)
 
     def key_created_at(
         self, credentials: Credentials, *, partition: str, region: str | None, user_name: str | None
@@ -145,14 +179,16 @@ class Aws:
         name = {"UserName": user_name} if user_name else {}
         read = partial(replies.created_at, access_key_id=credentials.access_key_id)
         region = self._region(partition, region)
-        return _if_told(partial(self.call, "iam", "ListAccessKeys", credentials, read, region, **name))
+        return _if_told(partial(self._boto.call, "iam", "ListAccessKeys", credentials, read, region, **name))
 
     def last_used(self, credentials: Credentials, *, partition: str, region: str | None) -> LastUsed | None:
         """What this very key was last used for; None when never, or when IAM does not say."""
         key = {"AccessKeyId": credentials.access_key_id}
         region = self._region(partition, region)
         return _if_told(
-            partial(self.call, "iam", "GetAccessKeyLastUsed", credentials, replies.last_used, region, **key)
+            partial(
+                self._boto.call, "iam", "GetAccessKeyLastUsed", credentials, replies.last_used, region, **key
+            )
         )
 
     def _region(self, partition: str, region: str | None) -> str:
@@ -161,108 +197,14 @@ class Aws:
                 return wanted
         return HOME_REGION[partition]
 
+    def _session(
+        self, action: str, credentials: Credentials, region: str, parameters: dict[str, Any]
+    ) -> Session:
+        given = {name: value for name, value in parameters.items() if value}
+        return self._boto.call("sts", action, credentials, replies.session, region, **given)
+
     def _identity(self, credentials: Credentials, region: str) -> Identity:
-        return self.call("sts", "GetCallerIdentity", credentials, replies.identity, region)
-
-    def call(
-        self,
-        service: str,
-        action: str,
-        credentials: Credentials,
-        read: Callable[[Any], _Value],
-        region: str,
-        **parameters: object,
-    ) -> _Value:
-        """One call, signed with these credentials, and what `read` makes of the reply. All calls go through here.
-
-        `from None`: botocore's exceptions carry AWS's text and the request, and a traceback would show both.
-        """
-        from botocore import exceptions, parsers, xform_name
-
-        partition = partition_of(region)  # first: what is no region must not become part of a host name
-        # IAM is one place in a partition and takes signatures for it only; with an endpoint_url botocore forgets that.
-        client = self._client(service, HOME_REGION[partition] if service == "iam" else region)
-        host = client.meta.endpoint_url.split("//", 1)[-1]
-        try:
-            with self._signer.signing_as(credentials):
-                return read(getattr(client, xform_name(action))(**parameters))
-        except exceptions.ClientError as error:
-            where = self._settings.endpoint_url or partition
-            raise explain(_refusal(f"{service}:{action}", error.response), credentials, where=where) from None
-        except exceptions.SSLError:
-            raise _unreachable(host, "no trusted TLS connection", hint="check [aws] ca_bundle") from None
-        except exceptions.ProxyConnectionError:
-            raise _unreachable(host, "the proxy does not answer", hint="check [aws] proxy") from None
-        except (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError):
-            raise _unreachable(host, "no answer in time") from None
-        except (exceptions.ConnectionError, exceptions.HTTPClientError, OSError):
-            raise _unreachable(host, "the connection failed") from None
-        except exceptions.BotoCoreError as error:
-            raise AwsFailed(f"{service}:{action} could not be sent ({type(error).__name__})") from None
-        except (parsers.ResponseParserError, LookupError, TypeError, ValueError):
-            raise AwsFailed(f"{host} did not answer as AWS does", hint="check the network") from None
-
-    def _client(self, service: str, region: str) -> Any:
-        with self._lock:
-            found = self._clients.get((service, region))
-            if found is None:
-                found = self._clients[service, region] = self._build(service, region)
-            return found
-
-    def _build(self, service: str, region: str) -> Any:
-        import boto3.session
-        from botocore.config import Config
-
-        connect_s, read_s = self._timeouts
-        config = Config(
-            connect_timeout=connect_s,
-            read_timeout=read_s,
-            retries={"mode": "standard", "total_max_attempts": self._attempts},
-            # Plain http is loopback only (config.toml's reader sees to it) and no proxy's business. {} means none.
-            proxies={"https": self._settings.proxy} if self._settings.proxy else {},
-            ignore_configured_endpoint_urls=True,
-            user_agent_extra=f"awsvault/{__version__}",
-        )
-        return boto3.session.Session(botocore_session=self._core()).client(
-            service,
-            region_name=region,
-            endpoint_url=self._settings.endpoint_url,
-            verify=self._settings.ca_bundle or True,
-            config=config,
-        )
-
-    def _core(self) -> Any:
-        """botocore's session with nothing ambient in it; built once. The lock is held."""
-        if self._session is None:
-            self._session = _isolated(self._signer)
-        return self._session
-
-
-def _isolated(signer: _CallersOwn) -> Any:
-    import botocore.loaders
-    import botocore.session
-
-    for name in _UNGOVERNED:
-        os.environ.pop(name, None)
-    # At DEBUG botocore logs whole replies, new secrets included. What fails is told by AwsFailed, and only there.
-    for name in ("boto3", "botocore", "urllib3"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    variables = {
-        name: (None, None, default, convert)
-        for name, (_key, _env, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
-    }
-    for file in ("config_file", "credentials_file"):
-        variables[file] = (None, None, os.devnull, None)
-    # Older botocore: "legacy", the global endpoint, whose tokens do not work in every region.
-    variables["sts_regional_endpoints"] = (None, None, "regional", None)
-    session = botocore.session.Session(session_vars=variables)
-    session.register_component("credential_provider", signer)
-    # ~/.aws/models would be searched first, and a service model says where and how to call.
-    built_in = botocore.loaders.Loader(
-        extra_search_paths=[botocore.loaders.Loader.BUILTIN_DATA_PATH], include_default_search_paths=False
-    )
-    session.register_component("data_loader", built_in)
-    return session
+        return self._boto.call("sts", "GetCallerIdentity", credentials, replies.identity, region)
 
 
 def _if_told(ask: Callable[[], _Value | None]) -> _Value | None:
@@ -272,29 +214,3 @@ def _if_told(ask: Callable[[], _Value | None]) -> _Value | None:
         if error.details.get("aws_code") in _UNTOLD:
             return None
         raise
-
-
-def _refusal(action: str, response: Any) -> Refusal:
-    error, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
-    date = metadata.get("HTTPHeaders", {}).get("date", "")
-    return Refusal(
-        action=action,
-        code=str(error.get("Code", "")),
-        said=str(error.get("Message", "")),
-        status=int(metadata.get("HTTPStatusCode", 0)),
-        clock_error=_clock_error(date),
-    )
-
-
-def _clock_error(date: str) -> timedelta | None:
-    from email.utils import parsedate_to_datetime
-
-    try:
-        theirs = parsedate_to_datetime(date)
-    except ValueError:
-        return None
-    return datetime.now(UTC) - theirs if theirs.tzinfo else None
-
-
-def _unreachable(host: str, fact: str, *, hint: str = "check the network, then try again") -> AwsFailed:
-    return AwsFailed(f"cannot reach {host}: {fact}", hint=hint, details={"aws_code": UNREACHABLE})

@@ -15,6 +15,8 @@
       AwsFailed                    7   AWS refused or cannot be reached
         AwsPending                 7   AWS has not answered yet; the daemon goes on asking
         ClientClockSkewed          7   AWS says that this machine's clock is wrong
+        MfaNeeded                  7   only a person, or a stored seed, has the code that AWS wants
+        MfaRefused                 7   AWS did not take the code: mistyped, too old or used before
       VaultDamaged                 8   the file is not what was written
         FormatTooNew               8   a newer awsvault wrote it
         RolledBack                 8   older than, or a fork of, what this machine last saw
@@ -150,6 +152,21 @@ class AwsPending(AwsFailed):
 
 class ClientClockSkewed(AwsFailed):
     code = "clock-skewed"
+
+
+class MfaNeeded(AwsFailed):
+    code = "mfa-needed"
+
+    def default(self) -> str:
+        return "an MFA code is needed"
+
+
+class MfaRefused(AwsFailed):
+    code = "mfa-refused"
+    hint = "wait for the next code, then try again"
+
+    def default(self) -> str:
+        return "the MFA code was refused"
 
 
 class VaultDamaged(VaultError):
