@@ -65,14 +65,11 @@ class Audit:
         if not (self._dirty and self.fsync and self._fd is not None):
             return
         self._dirty = False
-        fd = os.dup(self._fd)
         try:
-            await asyncio.to_thread(os.fsync, fd)
+            await asyncio.to_thread(_fsync_and_close, os.dup(self._fd))
         except OSError as error:
             self._fail(error)
             raise StorageFailed(f"the audit cannot be written ({error.strerror or error})") from None
-        finally:
-            os.close(fd)
 
     def _open(self) -> int:
         if self._fd is None:
@@ -102,6 +99,13 @@ def tells_of_an_opening(path: Path) -> bool:
             return any(b'"verdict":"ok"' in line and any(op in line for op in _OPENINGS) for line in lines)
     except OSError:
         return False
+
+
+def _fsync_and_close(fd: int) -> None:
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _write_whole(fd: int, line: bytes) -> None:
