@@ -9,6 +9,7 @@ import json
 import os
 import random
 import resource
+import select
 import signal
 import socket
 import time
@@ -304,12 +305,20 @@ def test_the_longest_frame_is_read(daemon: Daemon) -> None:
 
 def test_one_process_is_granted_sixty_four_connections(bare_daemon: Daemon) -> None:
     with ExitStack() as stack:
-        held = [stack.enter_context(bare_daemon.connect()) for _ in range(MAX_PER_PROCESS)]
-        with bare_daemon.connect() as one_more:
-            assert b"" == one_more.recv(1)
+        held = [stack.enter_context(bare_daemon.connect()) for _ in range(MAX_PER_PROCESS + 20)]
+        closed = until(lambda: readable(held), "some are closed at once")
+        assert len(closed) in (20, 21)  # an earlier one that the daemon has not seen the end of yet may count
         assert b"no vault yet" in bare_daemon.get("dev").stderr  # another process
-        held[-1].sendall(b'{"v":1,"op":"status"}\n')
-        assert held[-1].recv(20).startswith(b'{"ok":true')
+        served = next(sock for sock in held if sock not in closed)
+        served.sendall(b'{"v":1,"op":"status"}\n')
+        assert served.recv(20).startswith(b'{"ok":true')
+
+
+def readable(socks: list[socket.socket]) -> list[socket.socket]:
+    """Those at their end, once their number has stopped growing."""
+    found = select.select(socks, [], [], 1)[0]
+    time.sleep(0.05)
+    return found if found and len(found) == len(select.select(socks, [], [], 0)[0]) else []
 
 
 @contextmanager
@@ -386,9 +395,11 @@ def test_it_recovers_from_running_out_of_descriptors(daemons: DaemonFactory) -> 
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     daemon.init()
     daemon.add("dev")
-    check_honest_client(daemon)  # leaves an audit line to be synced, in the middle of the exhaustion
-    with attackers(2, partial(hold_and_wait, daemon)):
+    with Conversation(daemon) as conversation, attackers(2, partial(hold_and_wait, daemon)):
         until(lambda: "out of file descriptors" in daemon.log, "descriptors run out")
-        time.sleep(1.2)  # the timers of the daemon come round
+        assert conversation.say([b'{"v":1,"op":"get","profile":"dev"}'])[0].startswith(b'{"Version":1,')
+        # That line of the audit is to be put on the disk now, which takes a descriptor.
+        status = b'{"v":1,"op":"status"}'
+        until(lambda: b"Too many open files" in conversation.say([status])[0], "status says what is wrong")
     until(lambda: daemon.get("dev").returncode == 0, "served again", patience_s=2)
-    assert "unlocked" == daemon.state()
+    assert ("unlocked", []) == (daemon.status()["state"], daemon.status()["warnings"])
