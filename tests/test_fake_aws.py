@@ -211,6 +211,18 @@ def test_key_never_issued_is_no_such_entity(aws: FakeAws, key: AccessKey, action
         ask(aws, key, action, AccessKeyId="AKIAAAAAAAAAAAAAAAAA", Status="Inactive")
 
 
+def test_key_of_somebody_else_is_no_such_entity(aws: FakeAws, key: AccessKey) -> None:
+    colleague = aws.add_key(aws.add_user("bob"))
+    stranger = aws.add_key(aws.add_user("mallory", account="999999999999"))
+    for action in ("UpdateAccessKey", "DeleteAccessKey"):
+        for theirs in (colleague, stranger):
+            with refused("NoSuchEntity"):
+                ask(aws, key, action, AccessKeyId=theirs.access_key_id, Status="Inactive")
+    ask(aws, key, "GetAccessKeyLastUsed", AccessKeyId=colleague.access_key_id)
+    with refused("NoSuchEntity"):
+        ask(aws, key, "GetAccessKeyLastUsed", AccessKeyId=stranger.access_key_id)
+
+
 def test_user_elsewhere_or_nowhere_is_no_such_entity(aws: FakeAws, key: AccessKey) -> None:
     aws.add_user("mallory", account="999999999999")
     for name in ("nobody", "mallory"):

@@ -80,7 +80,7 @@ WORD = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, m
 @given(
     form=st.dictionaries(TEXT, TEXT, max_size=3),
     query=st.dictionaries(TEXT, TEXT, max_size=3),
-    extra=WORD,
+    extra=st.lists(WORD, min_size=1, max_size=3).map("   ".join),
     token=st.none() | WORD,
     secret=WORD,
     region=st.sampled_from(["us-east-1", "cn-north-1"]),

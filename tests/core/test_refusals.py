@@ -125,7 +125,7 @@ def test_secret_cut_in_half_by_the_limit_does_not_show_either() -> None:
 
 def test_what_aws_says_is_one_printable_line() -> None:
     error = explain(
-        refusal("New\x1b[2J" + "C" * 100, "\x1b[31m\r\n\u202e" + "x" * 10_000, status=400), KEY, where="aws"
+        refusal("New\x1b[2J" + "C" * 500, "\x1b[31m\r\n\u202e" + "x" * 10_000, status=400), KEY, where="aws"
     )
     assert error.message.isprintable()
     assert error.message.isascii()

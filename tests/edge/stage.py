@@ -61,10 +61,16 @@ def profile_of(key: AccessKey, name: str = "dev", region: str | None = None) -> 
 
 
 def play(test: Test) -> Callable[[Stage], None]:
-    """An async test, in a loop of its own."""
+    """An async test, in a loop of its own, which must have had nothing to complain of."""
+
+    async def watched(stage: Stage) -> list[dict[str, Any]]:
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+        await test(stage)
+        return complaints
 
     def played(stage: Stage) -> None:
-        asyncio.run(test(stage))
+        assert [] == asyncio.run(watched(stage))
 
     played.__name__, played.__doc__ = test.__name__, test.__doc__
     return played

@@ -154,6 +154,16 @@ def test_renewal_that_fails_leaves_the_old_session_down_to_a_minute(
 
 
 @play
+async def test_refusal_is_not_remembered_for_ever_when_the_clock_is_set_back(stage: Stage) -> None:
+    stage.fake.fault(Fault.internal())
+    async with stage.broker() as broker:
+        with pytest.raises(AwsFailed):
+            await broker.session(stage.profile)
+        stage.advance(-timedelta(hours=1))
+        await broker.session(stage.profile)
+
+
+@play
 async def test_slow_renewal_does_not_keep_callers_from_a_session_that_still_serves(stage: Stage) -> None:
     gate = Gate()
     async with stage.broker(patience_s=0.01) as broker:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.edge.stage import FAULTS, MINUTE, SECOND, Stage, made_with, play, profile_of
 from tests.fake_aws import FakeAws, Fault, Gate
+from vaultd.core.sessions import Session
 from vaultd.edge.aws import Aws, AwsSettings
 from vaultd.edge.broker import AT_ONCE
 from vaultd.wire.errors import AwsFailed, Locked
@@ -48,6 +49,22 @@ async def test_session_of_a_key_replaced_meanwhile_is_never_handed_out(stage: St
 
 
 @play
+async def test_session_forgotten_between_its_arrival_and_its_caller_is_not_handed_out(stage: Stage) -> None:
+    gate = Gate()
+    stage.fake.fault(Fault.hold(gate))
+    async with stage.broker() as broker:
+        caller = asyncio.create_task(broker.session(stage.profile))
+        await stage.arrival(gate)
+        pending = next(iter(broker._entries.values())).pending
+        assert pending
+        pending.add_done_callback(lambda _: broker.forget("dev"))
+        gate.open()
+        with pytest.raises(AwsFailed, match="was changed meanwhile"):
+            await caller
+        assert isinstance(pending.result(), Session), "it had arrived"
+
+
+@play
 async def test_forgetting_one_profile_leaves_the_others(stage: Stage) -> None:
     other = profile_of(stage.key, "other")
     async with stage.broker() as broker:
@@ -77,7 +94,7 @@ async def test_lock_hands_nothing_out_from_its_first_moment(stage: Stage) -> Non
         assert not settled.done(), "the call under way may end"
         gate.open()
         await settled
-        assert broker.cached(stage.profile) is None
+        assert {} == broker._entries, "keys and sessions are let go"
     assert 2 == stage.made
 
 
@@ -89,7 +106,8 @@ async def test_lock_does_not_wait_for_aws_longer_than_it_may(stage: Stage) -> No
         profiles = [profile_of(stage.key, f"p{n}") for n in range(2 * AT_ONCE)]
         callers = [asyncio.create_task(broker.session(profile)) for profile in profiles]
         await stage.arrival(gate)
-        await asyncio.wait_for(broker.settle(0.01), 5)
+        await broker.settle(0.01)
+        assert broker._calls, "they are still under way"
         outcomes = await asyncio.gather(*callers, return_exceptions=True)
         assert {Locked} == {type(outcome) for outcome in outcomes}
     assert AT_ONCE >= stage.made, "what had not been sent yet is not sent any more"
@@ -104,7 +122,7 @@ async def test_session_in_use_is_renewed_ahead_and_once(stage: Stage) -> None:
     async with stage.broker() as broker:
         first = await broker.session(stage.profile)
         await broker.refresh_due()
-        assert 1 == stage.made
+        assert set() == broker._calls
         stage.advance(timedelta(hours=3, minutes=41))
         stage.fake.fault(Fault.hold(gate))
         await broker.refresh_due()
@@ -113,7 +131,15 @@ async def test_session_in_use_is_renewed_ahead_and_once(stage: Stage) -> None:
         gate.open()
         second = await broker.session(stage.profile)
         assert second is not first
-    assert 2 == stage.made
+        assert 2 == stage.made
+        stage.advance(timedelta(hours=3, minutes=41))
+        await broker.refresh_due()
+        await asyncio.wait(broker._calls)
+        assert broker.cached(stage.profile), "served from the cache is used, too"
+        stage.advance(timedelta(hours=3, minutes=41))
+        await broker.refresh_due()
+        await asyncio.wait(broker._calls)
+    assert 4 == stage.made
 
 
 @play
@@ -140,7 +166,7 @@ async def test_refusal_is_remembered_ahead_too(stage: Stage) -> None:
         stage.fake.fault(Fault.internal())
         assert first is await broker.session(stage.profile)
         await broker.refresh_due()
-        assert 2 == stage.made
+        assert set() == broker._calls
         stage.advance(6 * SECOND)
         await broker.refresh_due()
         assert first is not await broker.session(stage.profile)

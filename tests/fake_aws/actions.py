@@ -62,7 +62,7 @@ def action(service: Service, name: str) -> Callable[[Handler], Handler]:
 def perform(ask: Ask) -> str:
     """The result's XML. Raises Rejected for what this caller may not do."""
     service, handler = TABLE[ask.action]
-    _check_session(service, ask)
+    _check_session(ask)
     name = f"{service}:{ask.action}"
     if name in ask.user.denied:
         raise Rejected(
@@ -74,11 +74,11 @@ def perform(ask: Ask) -> str:
     return handler(ask)
 
 
-def _check_session(service: Service, ask: Ask) -> None:
+def _check_session(ask: Ask) -> None:
     """A session without MFA is unknown to IAM, and to all of STS but these."""
     if isinstance(ask.signed_by, AccessKey) or ask.signed_by.mfa:
         return
-    if service == "iam" or ask.action not in ("GetCallerIdentity", "AssumeRole", "GetSessionToken"):
+    if ask.action not in ("GetCallerIdentity", "AssumeRole", "GetSessionToken"):
         raise invalid_token()
 
 

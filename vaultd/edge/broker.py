@@ -159,13 +159,13 @@ class Broker:
         self._calls.discard(call)
         outcome = Locked() if call.cancelled() else call.exception() or call.result()
         pending, entry.pending = entry.pending, None
-        if entry.dropped or pending is None:
+        if pending is None:  # dropped meanwhile: what came is for nobody
             return
         now = self._clock()
         if isinstance(outcome, Session) and not is_servable(outcome, now):
             outcome = AwsFailed("AWS gave a session that is over already", hint="check this clock")
         if isinstance(outcome, Session):
-            entry.session, entry.used, entry.refusal = outcome, False, None
+            entry.session, entry.used = outcome, False
         if isinstance(outcome, AwsFailed):
             entry.refusal, entry.refused_at = outcome, now
             if entry.servable(now):
