@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import re
-import secrets
 import shlex
 import stat
 import sys
@@ -229,7 +228,7 @@ def _back_up(path: str, text: str) -> None:
 def _replace(path: str, before: bytes | None, after: bytes) -> bool:
     """Rename a complete new file into place; False when the file is no longer what was read."""
     mode = stat.S_IMODE(os.stat(path).st_mode) if before is not None else 0o600
-    fresh = f"{path}.awsvault-{secrets.token_hex(4)}"
+    fresh = f"{path}.awsvault-{os.urandom(4).hex()}"
     try:
         _write_new(fresh, after, mode)
         if _read(path)[0] != before:

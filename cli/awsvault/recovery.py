@@ -6,7 +6,6 @@ The code opens the vault like the passphrase. It goes to the terminal itself, so
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -84,8 +83,10 @@ def _show(code: str) -> None:
         "\nRecovery code: opens the vault when the passphrase is lost. Write it on paper; it is not shown again.\n\n"
         f"    {code}\n\n"
     )
+    from secrets import SystemRandom  # loads OpenSSL: not at every start
+
     groups = code.split("-")
-    for index in sorted(secrets.SystemRandom().sample(range(len(groups)), ASKED_BACK)):
+    for index in sorted(SystemRandom().sample(range(len(groups)), ASKED_BACK)):
         while (
             _plain(prompts.ask(f"To check what you wrote, group {index + 1} of {len(groups)}: "))
             != groups[index]

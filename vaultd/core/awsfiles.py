@@ -23,10 +23,9 @@ RIVALS = frozenset(
 _HOOK = re.compile(
     r"(?:[A-Za-z0-9_./-]*/)?awsvault(?: --home (?P<home>[A-Za-z0-9_./-]+))? get (?P<name>[A-Za-z][A-Za-z0-9_-]{0,63})"
 )
-_REGION = re.compile(r"[a-z0-9-]{1,40}")
-_SECRET = re.compile(
-    r"(?i)[#;\s]*\S*(?:secret|password|passphrase|(?:session|security)_token)(?!_file)\w*\s*[=:]"
-)
+_REGION = r"[a-z0-9-]{1,40}"
+#: Not compiled before there is something to back up: every `add` waits for what is done at import.
+_SECRET = r"(?i)[#;\s]*\S*(?:secret|password|passphrase|(?:session|security)_token)(?!_file)\w*\s*[=:]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ def _region_beside(section: Section, process: Option, region: str | None) -> Opt
 
 
 def _check_region(region: str | None) -> None:
-    if region is not None and not _REGION.fullmatch(region):
+    if region is not None and not re.fullmatch(_REGION, region):
         raise Usage("a region is written like eu-central-1")
 
 
@@ -173,7 +172,7 @@ def without_secrets(text: str) -> str:
     kept: list[str] = []
     cut_below: int | None = None  # lines indented deeper than this continue a secret
     for line in split(text):
-        found = _SECRET.match(line)
+        found = re.match(_SECRET, line)
         if found:
             kept.append(f"{found[0]} (cut out by awsvault){line_end_of(line)}")
             cut_below = len(indent_of(line))
