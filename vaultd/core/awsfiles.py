@@ -25,7 +25,7 @@ _HOOK = re.compile(
 )
 _REGION = r"[a-z0-9-]{1,40}"
 #: Not compiled before there is something to back up: every `add` waits for what is done at import.
-_SECRET = r"(?i)[#;\s]*\S*(?:secret|password|passphrase|(?:session|security)_token)(?!_file)\w*\s*[=:]"
+_CONFIDENTIAL = r"(?i)[#;\s]*\S*(?:secret|password|passphrase|(?:session|security)_token)(?!_file)\w*\s*[=:]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def without_secrets(text: str) -> str:
     kept: list[str] = []
     cut_below: int | None = None  # lines indented deeper than this continue a secret
     for line in split(text):
-        found = re.match(_SECRET, line)
+        found = re.match(_CONFIDENTIAL, line)
         if found:
             kept.append(f"{found[0]} (cut out by awsvault){line_end_of(line)}")
             cut_below = len(indent_of(line))
