@@ -119,6 +119,7 @@ class Daemon:
 
     async def serve(self) -> NoReturn:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(log.say_unexpected)
         loop.set_default_executor(
             ThreadPoolExecutor(THREADS, thread_name_prefix="vaultd", initializer=successor.hold_signals)
         )

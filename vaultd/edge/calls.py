@@ -20,7 +20,9 @@ class Call:
     """A request in work. `audit` collects what the audit line says beside who, what and the verdict."""
 
     op: str
-    fields: dict[str, Any]
+    fields: dict[str, Any] = field(
+        repr=False
+    )  # passphrases and secrets as they came, until a handler wraps them
     peer: Peer
     progress: Progress
     request: str | None = None

@@ -144,7 +144,7 @@ class Handlers:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the outermost loop: one bad request must not end the agent
-            log.say(f"unexpected {type(error).__name__} in {call.op} at {_place(error)}")
+            log.say(f"unexpected {type(error).__name__} in {call.op} at {log.place(error)}")
             failure = VaultError(
                 f"vaultd met an unexpected {type(error).__name__}", hint="run: awsvault daemon logs"
             )
@@ -209,11 +209,3 @@ def _profile(call: Call) -> str | None:
 
 def _stamp(service: Service) -> str:
     return service.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _place(error: BaseException) -> str:
-    """Where it was raised; not what it says, which may quote a secret."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else "an unknown place"

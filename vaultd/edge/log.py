@@ -7,7 +7,9 @@ Never a secret, never raw input. Started by `awsvault unlock` nobody reads stder
 import os
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from vaultd.wire.errors import printable
 
@@ -18,6 +20,24 @@ def say(text: str) -> None:
         sys.stderr.flush()
     except OSError:
         pass  # a full disk or a reader that went away must not stop a lock
+
+
+def place(error: BaseException) -> str:
+    """Where it was raised; not what it says, which may quote a secret."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else "an unknown place"
+
+
+def say_unexpected(_loop: object, context: Mapping[str, Any]) -> None:
+    """The event loop's exception handler, in place of asyncio's own, which prints what the exception says."""
+    error = context.get("exception")
+    say(
+        f"unexpected {type(error).__name__} at {place(error)}"
+        if error
+        else "unexpected trouble in the event loop"
+    )
 
 
 def move_to_file(path: Path) -> None:
