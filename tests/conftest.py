@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for tests that need the daemon itself. Whatever a test starts here ends with it, however it ends.
 
-Every home is searched for secrets before it is removed (canary.py): the suite as a whole is the test of that promise.
+Every home is searched for secrets before it is removed, and so is what every test printed (canary.py): the suite as a
+whole is the test of that promise.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 import hypothesis
 import pytest
 
+from tests import canary
 from tests.daemons import Daemon
 
 # The same examples in every run, and no time limit for one: a busy machine must not make a test fail.
@@ -17,6 +19,22 @@ hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
 
 DaemonFactory = Callable[..., Daemon]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that prints a secret fails. One that fails anyway may show its own."""
+    report = yield
+    if report.passed and canary.found_in(report.capstdout + report.capstderr + report.caplog):
+        report.outcome = "failed"
+        report.longrepr = "a secret stands in what the test, or a process that it started, has printed"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if canary.SEARCHED:
+        found = "{homes} homes with {files} files ({bytes} bytes)".format(**canary.SEARCHED)
+        terminalreporter.write_line(f"searched for secrets in the clear: {found}")
 
 
 @pytest.fixture

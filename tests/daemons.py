@@ -75,6 +75,7 @@ class Daemon:
         self.daemon_environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.prefix: tuple[str, ...] = as_uid(self.uid)  # what stands before the interpreter in its argv
+        self.interpreter: tuple[str, ...] = (sys.executable, "-I")
         self.may_stumble = False  # set by a test that provokes an unexpected exception
         if config:
             self.configure(config)
@@ -88,7 +89,7 @@ class Daemon:
 
     @property
     def argv(self) -> list[str]:
-        return [*self.prefix, sys.executable, "-I", *self.entry, "--home", str(self.home)]
+        return [*self.prefix, *self.interpreter, *self.entry, "--home", str(self.home)]
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """What our processes see of this test run's environment: next to nothing."""

@@ -28,6 +28,10 @@ def memory(pid: int) -> Iterator[bytes]:
                 yield mem.read(end - start)
 
 
+def holds(pid: int, needle: bytes) -> bool:
+    return any(needle in piece for piece in memory(pid))
+
+
 def status_field(pid: int, name: str) -> int:
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
         return next(int(line.split()[1]) for line in status if line.startswith(f"{name}:"))

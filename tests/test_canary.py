@@ -2,7 +2,11 @@
 """The search for leaked secrets finds them: the control without which its silence in every other test says nothing."""
 
 import base64
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +47,28 @@ def test_a_home_with_a_leak_fails_its_test() -> None:
     with pytest.raises(AssertionError, match="secrets in the clear"):
         home.close()
     assert not home.home.exists()
+
+
+def test_a_test_that_prints_a_secret_fails(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_runtest_makereport", "ascii")
+    tests = "from tests import canary\ndef test_loud(): print(canary.PASSPHRASE)\ndef test_quiet(): print('fine')\n"
+    (tmp_path / "test_output.py").write_text(tests, "ascii")
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--rootdir={tmp_path}",
+            str(tmp_path),
+        ],
+        env={**os.environ, "PYTHONPATH": f"{root}:{root / 'cli'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "1 failed, 1 passed" in done.stdout
