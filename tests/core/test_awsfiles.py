@@ -10,7 +10,7 @@ from botocore.configloader import build_profile_map, raw_config_parse
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vaultd.core import awsfiles, records
+from vaultd.core import awsfiles, fields
 from vaultd.core.awsfiles import Hook
 from vaultd.core.ini import IniFile
 from vaultd.wire.errors import Usage
@@ -129,7 +129,7 @@ def test_a_line_takes_the_names_that_the_vault_takes(name: str) -> None:
         taken = bool(Hook(name, None).line_for(PROGRAM))
     except Usage:
         taken = False
-    assert bool(records.NAME.match(name)) == taken
+    assert bool(fields.NAME.match(name)) == taken
 
 
 @pytest.mark.parametrize(

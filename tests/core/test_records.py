@@ -13,15 +13,9 @@ from hypothesis import strategies as st
 
 from tests.vaults import NOW, key_profile
 from vaultd.core import canonical
-from vaultd.core.records import (
-    Body,
-    Key,
-    KeyProfile,
-    check_credentials,
-    check_name,
-    decode,
-    encode,
-)
+from vaultd.core.fields import check_name
+from vaultd.core.records import Body, Key, KeyProfile, check_credentials
+from vaultd.core.rows import decode, encode
 from vaultd.core.secret import Secret
 from vaultd.wire.errors import FormatTooNew, NoSuchProfile, Usage, VaultDamaged
 
@@ -172,7 +166,7 @@ def test_a_body_is_changed_by_making_another() -> None:
     assert ["prod"] == list(two.without("dev").profiles)
     assert ("abc", None) == (two.with_settings_hash("abc").settings_hash, two.settings_hash)
     replaced = two.with_profile(key_profile("dev", 7))
-    assert "AKIAIOSFODNN70000007" == replaced.profile("dev").key.access_key_id
+    assert "AKIAIOSFODNN70000007" == replaced.key_profile("dev").key.access_key_id
 
 
 def test_a_missing_profile_is_named() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vaultd.core import canonical, envelope, vault
-from vaultd.core.records import encode
+from vaultd.core.rows import encode
 
 Header = dict[str, Any]
 

@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidTag
 from tests.vectors import generate, reader
 from vaultd.core import vault
 from vaultd.core.envelope import STRICT
-from vaultd.core.records import encode
+from vaultd.core.rows import encode
 from vaultd.core.secret import Secret
 from vaultd.wire.errors import VaultError
 

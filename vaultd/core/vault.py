@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from vaultd.core import envelope as env
-from vaultd.core import lineage, records, recovery_code
+from vaultd.core import lineage, recovery_code, rows
 from vaultd.core.envelope import Envelope, KdfBounds, KdfCost, Random
 from vaultd.core.header import MAX_SLOTS, MIB, PASSPHRASE, RECOVERY, Header, Slot
 from vaultd.core.records import Body
@@ -204,7 +204,7 @@ def _to_second(moment: datetime) -> datetime:
 
 
 def _encode(body: Body, ancestors: lineage.Ancestors) -> bytes:
-    text = records.encode(body)
+    text = rows.encode(body)
     start = lineage.encode_ancestors(ancestors) + _JSON_LENGTH.pack(len(text))
     return b"".join((start, text, bytes(-(len(start) + len(text)) % BLOCK)))
 
@@ -217,7 +217,7 @@ def _decode(plaintext: bytes, generation: int) -> tuple[Body, lineage.Ancestors]
     end = start + _JSON_LENGTH.unpack_from(plaintext, at)[0]
     if plaintext[end:] != bytes(-end % BLOCK):
         raise VaultDamaged("the vault's body is damaged")
-    return records.decode(memoryview(plaintext)[start:end]), ancestors
+    return rows.decode(memoryview(plaintext)[start:end]), ancestors
 
 
 def mark(vault: Vault) -> bytes:
