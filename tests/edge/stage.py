@@ -8,11 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.fake_aws import AccessKey, FakeAws, Fault, Gate
-from vaultd.core.records import Key, KeyProfile
+from vaultd.core import chain
+from vaultd.core.chain import Durations, KeyStep, SessionStep, Step
+from vaultd.core.records import Body, Key, KeyProfile, Profile
 from vaultd.core.secret import Secret
-from vaultd.core.sessions import Session
+from vaultd.core.sessions import Credentials, Session
 from vaultd.edge.aws import Aws
 from vaultd.edge.broker import Broker
+from vaultd.edge.issuer import Issuer
+from vaultd.wire.errors import MfaNeeded
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -40,17 +44,52 @@ class Stage:
         return len(self.fake.calls("GetSessionToken"))
 
     @asynccontextmanager
-    async def broker(self, *, duration_s: int = 4 * 3600, patience_s: float = 5.0) -> AsyncIterator[Broker]:
-        broker = Broker(self.aws, self.fake.clock.now, duration_s=duration_s, patience_s=patience_s)
+    async def broker(
+        self, *, duration_s: int = 4 * 3600, patience_s: float = 5.0
+    ) -> AsyncIterator["Sessions"]:
+        sessions = Sessions(self, duration_s, patience_s)
         try:
-            yield broker
+            yield sessions
         finally:
             self.fake.open_gates()
-            await broker.settle(10)
+            await sessions.broker.settle()
 
     async def arrival(self, gate: Gate) -> None:
         """Until a call is under way."""
         assert await asyncio.to_thread(gate.arrived.acquire, timeout=10)
+
+
+class Sessions:
+    """The broker as the daemon uses it: by profile. A profile that it is asked about is the vault's from then on."""
+
+    def __init__(self, stage: Stage, duration_s: int, patience_s: float) -> None:
+        self.body = Body()
+        self.duration_s = duration_s
+        issuer = Issuer(stage.aws, self._key, _no_code)
+        self.broker = Broker(
+            issuer.issue, stage.fake.clock.now, patience_s=patience_s, ahead_per_s=1e9, jitter=lambda: 0.0
+        )
+        self.forget = self.broker.forget
+        self.settle = self.broker.settle
+        self.refresh_due = self.broker.refresh_due
+
+    def step(self, profile: Profile) -> Step:
+        self.body = self.body.with_profile(profile)
+        return chain.session_of(self.body, profile, Durations(self.duration_s, 3600, 43_200))
+
+    async def session(self, profile: Profile) -> Session:
+        return await self.broker.session(self.step(profile))
+
+    def cached(self, profile: Profile) -> Session | None:
+        return self.broker.cached(self.step(profile))
+
+    def _key(self, step: KeyStep) -> Credentials:
+        key = self.body.key_profile(step.profile).key
+        return Credentials(key.access_key_id, key.secret)
+
+
+async def _no_code(_step: SessionStep) -> Session:
+    raise MfaNeeded
 
 
 def profile_of(key: AccessKey, name: str = "dev", region: str | None = None) -> KeyProfile:

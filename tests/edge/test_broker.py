@@ -11,7 +11,7 @@ import pytest
 from tests.edge.stage import FAULTS, MINUTE, SECOND, Stage, play, profile_of
 from tests.fake_aws import FakeAws, Fault, Gate
 from vaultd.edge.aws import Aws, AwsSettings
-from vaultd.edge.broker import AT_ONCE, Broker
+from vaultd.edge.issuer import AT_ONCE
 from vaultd.wire.errors import AwsFailed, AwsPending, Usage
 
 
@@ -196,11 +196,11 @@ async def test_session_that_ends_while_its_renewal_is_slow_is_not_served(stage: 
 @play
 async def test_session_that_is_over_on_arrival_is_no_session(stage: Stage) -> None:
     """By our clock: AWS's is hours behind, and what it gives has ended before it came."""
-    broker = Broker(stage.aws, lambda: stage.fake.clock.now() + timedelta(hours=5))
-    with pytest.raises(AwsFailed, match="over already"):
-        await broker.session(stage.profile)
-    assert broker.cached(stage.profile) is None
-    await broker.settle(5)
+    async with stage.broker() as broker:
+        broker.broker.clock = lambda: stage.fake.clock.now() + timedelta(hours=5)
+        with pytest.raises(AwsFailed, match="over already"):
+            await broker.session(stage.profile)
+        assert broker.cached(stage.profile) is None
 
 
 @play

@@ -13,7 +13,7 @@ from vaultd.core.secret import Secret
 
 RENEW_BELOW = timedelta(minutes=20)
 LAST_RESORT = timedelta(seconds=60)
-REFUSAL_REMEMBERED = timedelta(seconds=5)
+RENEW_SPREAD = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ def is_fresh(session: Session, now: datetime) -> bool:
 def is_servable(session: Session, now: datetime) -> bool:
     """Still worth serving when it cannot be renewed."""
     return session.expires_at - now >= LAST_RESORT
+
+
+def renew_at(session: Session, jitter: float) -> datetime:
+    """From when to renew it ahead: 21 to 26 minutes before its end, by a jitter of 0 to 1, so before anybody must wait."""
+    return session.expires_at - RENEW_BELOW - timedelta(minutes=1) - RENEW_SPREAD * jitter
 
 
 def answer(credentials: Credentials, expires_at: datetime, account: str | None) -> bytes:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which call to AWS makes the session of a step, and what signs it. Knows nothing of caches or callers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from vaultd.core.chain import FederationStep, KeyStep, RoleStep, SessionStep, Step
+from vaultd.core.sessions import Credentials, Session
+from vaultd.edge.aws import Aws
+from vaultd.edge.successor import hold_signals
+
+#: Calls to AWS, in threads of their own: AWS hanging must not take those that derive keys and save.
+AT_ONCE = 8
+
+_S = TypeVar("_S", SessionStep, FederationStep, RoleStep)
+SessionOf = Callable[[Step], Awaitable[Session]]
+
+
+class Issuer:
+    """`key_of` gives the credentials of a key; `mfa_session` the session that a code made. Both on the loop's thread."""
+
+    def __init__(
+        self,
+        aws: Aws,
+        key_of: Callable[[KeyStep], Credentials],
+        mfa_session: Callable[[SessionStep], Awaitable[Session]],
+    ) -> None:
+        self._aws = aws
+        self._key_of = key_of
+        self._mfa_session = mfa_session
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="aws", initializer=hold_signals)
+
+    async def issue(self, step: Step, session_of: SessionOf) -> Session:
+        """Make the session of `step`; `session_of` gives that of its source. Raises AwsFailed, Locked."""
+        match step:
+            case KeyStep():
+                raise ValueError("a key is no session")
+            case SessionStep():
+                if step.mfa_serial:
+                    return await self._mfa_session(step)
+                return await self._call(self._get_session_token, self._key_of(step.key), step)
+            case FederationStep():
+                return await self._call(self._get_federation_token, self._key_of(step.key), step)
+            case RoleStep():
+                if isinstance(step.source, KeyStep):
+                    signer = self._key_of(step.source)
+                else:
+                    signer = (await session_of(step.source)).credentials
+                return await self._call(self._assume_role, signer, step)
+
+    async def _call(
+        self, ask: Callable[[Credentials, _S], Session], signer: Credentials, step: _S
+    ) -> Session:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(ask, signer, step))
+
+    def _get_session_token(self, signer: Credentials, step: SessionStep) -> Session:
+        key = step.key
+        return self._aws.session_token(
+            signer, partition=key.partition, region=key.region, duration_s=step.duration_s
+        )
+
+    def _get_federation_token(self, signer: Credentials, step: FederationStep) -> Session:
+        key = step.key
+        return self._aws.federation_token(
+            signer,
+            partition=key.partition,
+            region=key.region,
+            name=step.name,
+            duration_s=step.duration_s,
+            policy=step.policy,
+            policy_arns=step.policy_arns,
+        )
+
+    def _assume_role(self, signer: Credentials, step: RoleStep) -> Session:
+        return self._aws.assume_role(
+            signer,
+            partition=step.role_arn.split(":")[1],
+            region=step.region,
+            role_arn=step.role_arn,
+            session_name=step.session_name,
+            duration_s=step.duration_s,
+            external_id=step.external_id,
+            tags=step.tags,
+            transitive_tags=step.transitive_tags,
+            source_identity=step.source_identity,
+            policy=step.policy,
+            policy_arns=step.policy_arns,
+        )
