@@ -17,6 +17,7 @@ from vaultd.edge.aws import Aws
 from vaultd.edge.clock import Clock
 from vaultd.edge.handlers import Handlers
 from vaultd.edge.keeper import Keeper
+from vaultd.edge.notify import Notifier
 from vaultd.edge.places import Places, make_private, places
 from vaultd.edge.server import Server
 from vaultd.edge.service import Guesses, Service
@@ -94,6 +95,7 @@ class Daemon:
             make_aws=lambda settings: Aws(settings.aws),
             cost=cost,
             succeed=self._replace_soon,
+            notifier=Notifier(clock.boottime, enabled=lambda: self._service.settings.reminders.desktop),
             guesses=Guesses(**carry.get("guesses", {})),
             started=clock.boottime(),
         )
@@ -225,7 +227,7 @@ class Daemon:
             async with asyncio.timeout(LOCK_PATIENCE_S):
                 broker = self._service.broker_if_used
                 if broker:
-                    await broker.settle(LOCK_PATIENCE_S)
+                    await broker.settle()
                 await self._server.quiet(LOCK_PATIENCE_S)
                 await self._service.audit.sync()
         except (TimeoutError, VaultError):

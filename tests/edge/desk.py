@@ -17,6 +17,7 @@ from vaultd.edge.aws import Aws
 from vaultd.edge.clock import Clock
 from vaultd.edge.handlers import Handlers
 from vaultd.edge.keeper import Keeper
+from vaultd.edge.notify import Notifier
 from vaultd.edge.peer import Peer
 from vaultd.edge.places import places
 from vaultd.edge.service import Service
@@ -62,6 +63,7 @@ class Desk:
             make_aws=lambda settings: Aws(settings.aws),
             cost=COST,
             succeed=self.locks.append,
+            notifier=Notifier(clock.boottime, enabled=lambda: False),
         )
         self.handlers = Handlers(self.service)
 

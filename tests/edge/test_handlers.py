@@ -126,7 +126,7 @@ def test_an_unexpected_error_tells_its_type_and_not_its_words(
 
     async def scenario() -> None:
         await desk.opened()
-        monkeypatch.setattr("vaultd.edge.profile_ops._shown", explode)
+        monkeypatch.setattr("vaultd.edge.adding.shown", explode)
         reply = await desk.ask("add", profile="dev", verify=False, **KEY)
         assert "vaultd met an unexpected RuntimeError" == reply["error"]["message"]
         assert KEY["secret_access_key"] not in json.dumps(reply)

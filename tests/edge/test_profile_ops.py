@@ -99,7 +99,7 @@ def test_get_gives_a_session_and_asks_aws_once(desk: Desk, aws: FakeAws) -> None
 def test_get_does_not_wait_longer_than_its_deadline_and_the_call_goes_on(
     desk: Desk, aws: FakeAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vaultd.edge.profile_ops.GET_DEADLINE_S", 0.05)
+    monkeypatch.setattr("vaultd.edge.serving.GET_DEADLINE_S", 0.05)
     desk, gate = at_aws(desk, aws), Gate()
     key = aws.add_key(aws.add_user("alice"))
 
@@ -112,7 +112,7 @@ def test_get_does_not_wait_longer_than_its_deadline_and_the_call_goes_on(
         assert ("aws-pending", 7) == (code(reply), reply["error"]["exit"])
         assert "still waiting for AWS; try again" == reply["error"]["line"]
         gate.open()
-        monkeypatch.setattr("vaultd.edge.profile_ops.GET_DEADLINE_S", 5)
+        monkeypatch.setattr("vaultd.edge.serving.GET_DEADLINE_S", 5)
         assert (await desk.ask("get", profile="dev"))["SessionToken"]
         assert 1 == len(aws.calls("GetSessionToken")) - before
 

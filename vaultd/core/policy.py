@@ -42,6 +42,10 @@ class SessionSettings:
     def for_keys(self) -> int:
         return self.duration or 4 * HOUR
 
+    @property
+    def for_roles(self) -> int:
+        return self.duration or HOUR  # what a role allows unless somebody raised it
+
 
 @dataclass(frozen=True, slots=True)
 class RotationSettings:

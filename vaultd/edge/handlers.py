@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vaultd.core.records import NAME
-from vaultd.edge import log, profile_ops, vault_ops
+from vaultd.core.fields import NAME
+from vaultd.edge import adding, log, profile_ops, serving, vault_ops
 from vaultd.edge.calls import Call, Field, check_version, read_fields, request_id
 from vaultd.edge.peer import Peer
 from vaultd.edge.server import Send
@@ -71,9 +71,13 @@ OPERATIONS: dict[str, Operation] = {
     "names": Operation(profile_ops.names, audited=False, idempotent=True),
     "list": Operation(profile_ops.list_profiles, extends="person", audited=False, idempotent=True),
     "show": Operation(profile_ops.show, _PROFILE, extends="person", audited=False, idempotent=True),
-    "get": Operation(profile_ops.get, _PROFILE, extends="program", idempotent=True),
+    "get": Operation(serving.get, {**_PROFILE, "serve": _MAYBE}, extends="program", idempotent=True),
+    "mfa": Operation(serving.mfa, {**_PROFILE, "code": _MAYBE}, extends="person"),
+    "console": Operation(
+        serving.console, {**_PROFILE, "destination": _MAYBE, "duration_s": Field(int, None)}, extends="person"
+    ),
     "add": Operation(
-        profile_ops.add,
+        adding.add,
         {
             **_PROFILE,
             "access_key_id": _TEXT,
@@ -83,6 +87,26 @@ OPERATIONS: dict[str, Operation] = {
             "mfa_serial": _MAYBE,
             "verify": _YES,
             "allow_root": _NO,
+            "replace": _NO,
+        },
+        extends="person",
+    ),
+    "add_role": Operation(
+        adding.add_role,
+        {
+            **_PROFILE,
+            "source": _TEXT,
+            "role_arn": _TEXT,
+            "external_id": _MAYBE,
+            "session_name": _MAYBE,
+            "duration_s": Field(int, None),
+            "tags": Field(dict, None),
+            "transitive_tags": Field(list, None),
+            "source_identity": _MAYBE,
+            "policy": _MAYBE,
+            "policy_arns": Field(list, None),
+            "region": _MAYBE,
+            "verify": _YES,
             "replace": _NO,
         },
         extends="person",

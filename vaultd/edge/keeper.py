@@ -113,15 +113,15 @@ class Keeper:
             data, _ = await asyncio.to_thread(self._store.load)
             await asyncio.to_thread(opener, data)
 
-    async def save(self, change: Callable[[Body], Body]) -> None:
+    async def save(self, change: Callable[[Body], Body], *, backup: bool = True) -> None:
         """Apply `change` to the body and put it on the disk; on any error the vault is as before."""
 
         def seal(vault: Vault) -> Sealed:
             return core.seal(vault, change(vault.body), now=self._now(), random=os.urandom)
 
-        await self.reseal(seal)
+        await self.reseal(seal, backup=backup)
 
-    async def reseal(self, seal: Callable[[Vault], Sealed]) -> None:
+    async def reseal(self, seal: Callable[[Vault], Sealed], *, backup: bool = True) -> None:
         """As `save`, for changes of slots too. `seal` runs in a thread: it may derive."""
         async with self._saving:
             epoch = self.epoch
@@ -129,7 +129,7 @@ class Keeper:
             if self.epoch != epoch:
                 raise Locked("vault was locked meanwhile; nothing was saved")
             try:
-                revision = await self._write(sealed)
+                revision = await self._write(sealed, backup=backup)
             except StorageFailed:
                 # It may have failed after its rename, and then it is on the disk, if not safely: go on from there.
                 stored = await self._revision_if_stored(sealed.data)
@@ -149,9 +149,9 @@ class Keeper:
     def _take(self, vault: Vault, revision: str) -> None:
         self._vault, self._revision = vault, revision
 
-    async def _write(self, sealed: Sealed) -> str:
+    async def _write(self, sealed: Sealed, *, backup: bool) -> str:
         revision = await asyncio.to_thread(
-            self._store.save, sealed.data, self._revision, verify=sealed.verify
+            self._store.save, sealed.data, self._revision, verify=sealed.verify, backup=backup
         )
         await asyncio.to_thread(self._high_water.save, core.mark(sealed.vault))
         return revision

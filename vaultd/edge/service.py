@@ -10,16 +10,21 @@ from datetime import datetime
 from typing import Any
 
 from vaultd.core import policy
+from vaultd.core.chain import Durations, KeyStep
 from vaultd.core.envelope import KdfCost
 from vaultd.core.policy import Settings
 from vaultd.core.records import Body
+from vaultd.core.sessions import Credentials
 from vaultd.edge.audit import Audit
 from vaultd.edge.aws import Aws
 from vaultd.edge.broker import Broker
 from vaultd.edge.clock import Clock
+from vaultd.edge.issuer import Issuer
 from vaultd.edge.keeper import Keeper
+from vaultd.edge.mfa import Mfa
+from vaultd.edge.notify import Notifier
 from vaultd.edge.places import Places
-from vaultd.wire.errors import StorageFailed, Usage
+from vaultd.wire.errors import AwsFailed, StorageFailed, Usage
 
 REFUSALS_KEPT = 20
 
@@ -42,6 +47,15 @@ class Guesses:
         self.failures = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What talks to AWS: made when it is first wanted, and anew when the settings change."""
+
+    aws: Aws
+    mfa: Mfa
+    broker: Broker
+
+
 @dataclass(slots=True)
 class Service:
     places: Places
@@ -52,6 +66,7 @@ class Service:
     make_aws: Callable[[Settings], Aws]
     cost: KdfCost | None  # None: calibrated at `init`
     succeed: Callable[[str], None]  # end this image and start the next: the lock
+    notifier: Notifier
     guesses: Guesses = field(default_factory=Guesses)
     refusals: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
     unlocked: policy.Unlocked | None = None
@@ -62,27 +77,53 @@ class Service:
     #: A new one for every process image: how a client sees that a lock is complete.
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     started: float = 0.0
-    _aws: Aws | None = None
-    _broker: Broker | None = None
+    _links: Links | None = None
     _warming: "asyncio.Task[None] | None" = None  # held, or the loop may drop it half done
 
     @property
+    def links(self) -> Links:
+        if self._links is None:
+            aws = self.make_aws(self.settings)
+            mfa = Mfa(
+                aws, lambda: self.keeper.body, self._save_mfa, self.clock.now, self.notifier.code_wanted
+            )
+            issuer = Issuer(aws, self._key_of, mfa.session)
+            self._links = Links(aws, mfa, Broker(issuer.issue, self.clock.now))
+        return self._links
+
+    @property
     def aws(self) -> Aws:
-        if self._aws is None:
-            self._aws = self.make_aws(self.settings)
-        return self._aws
+        return self.links.aws
+
+    @property
+    def mfa(self) -> Mfa:
+        return self.links.mfa
 
     @property
     def broker(self) -> Broker:
-        if self._broker is None:
-            self._broker = Broker(self.aws, self.clock.now, duration_s=self.settings.session.for_keys)
-        return self._broker
+        return self.links.broker
 
     @property
     def broker_if_used(self) -> Broker | None:
-        return self._broker
+        return self._links.broker if self._links else None
+
+    def _key_of(self, step: KeyStep) -> Credentials:
+        """The key that the step means, if it still is the profile's."""
+        key = self.keeper.body.key_profile(step.profile).key
+        if key.access_key_id != step.access_key_id:
+            raise AwsFailed(f'the key of "{step.profile}" was changed meanwhile', hint="try again")
+        return Credentials(key.access_key_id, key.secret)
+
+    async def _save_mfa(self, change: Callable[[Body], Body]) -> None:
+        """Without a backup: ten codes would push ten real generations out."""
+        await self.keeper.save(change, backup=False)
 
     # --- settings
+
+    @property
+    def durations(self) -> Durations:
+        session = self.settings.session
+        return Durations(key=session.for_keys, role=session.for_roles, mfa=session.mfa_duration)
 
     def read_settings(self) -> Settings:
         """config.toml as it is now. Raises Usage, StorageFailed."""
@@ -99,7 +140,7 @@ class Service:
     def use_settings(self, settings: Settings) -> None:
         self.settings = settings
         self.audit.fsync = settings.audit.fsync
-        self._aws = self._broker = None
+        self._links = None
 
     async def save(self, change: Callable[[Body], Body]) -> None:
         """Change the vault; the times of use that gathered meanwhile go along."""

@@ -8,6 +8,7 @@ Sessions without MFA may not call IAM, nor STS beyond two operations; the user w
 from dataclasses import dataclass
 from datetime import datetime
 
+from vaultd.core.backoff import is_transient
 from vaultd.core.records import Serve
 from vaultd.core.sessions import Credentials
 from vaultd.edge.aws import Aws, Identity
@@ -43,13 +44,25 @@ def vet(
             f"this is a root key of account {identity.account}; AWS advises to have none",
             hint="delete it and use an IAM user's, or add it with --allow-root",
         )
-    created_at = None
-    if identity.user_name or identity.is_root:
-        created_at = aws.key_created_at(
-            credentials, partition=partition, region=region, user_name=identity.user_name
-        )
+    created_at = _created_at(aws, credentials, partition, region, identity)
     chosen, notes = _decide(aws, credentials, partition, region, serve, mfa_serial)
     return Verdict(identity, partition, created_at, chosen, notes)
+
+
+def _created_at(
+    aws: Aws, credentials: Credentials, partition: str, region: str | None, identity: Identity
+) -> datetime | None:
+    """IAM's date of the key. Where IAM cannot be reached (a private STS endpoint), the key is kept without."""
+    if not (identity.user_name or identity.is_root):
+        return None
+    try:
+        return aws.key_created_at(
+            credentials, partition=partition, region=region, user_name=identity.user_name
+        )
+    except AwsFailed as error:
+        if is_transient(error):
+            return None
+        raise
 
 
 def _decide(

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operations that bring profiles in: `add` for keys, `add_role` for roles. What AWS refuses is not kept."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from vaultd.core import chain, records
+from vaultd.core.chain import Step
+from vaultd.core.fields import check_name
+from vaultd.core.records import Body, Key, KeyProfile, Profile
+from vaultd.core.roles import RoleProfile
+from vaultd.core.sessions import Credentials
+from vaultd.edge import vetting
+from vaultd.edge.calls import Call
+from vaultd.edge.changes import checked_serve, role_fields
+from vaultd.edge.service import Service
+from vaultd.edge.shown import shown
+from vaultd.wire.errors import Conflict, MfaNeeded
+from vaultd.wire.protocol import Frame
+
+
+async def add(service: Service, call: Call) -> Frame:
+    name = check_name(call["profile"])
+    access_key_id, secret, notes = records.check_credentials(call["access_key_id"], call["secret_access_key"])
+    _check_free(service.keeper.body, name, call)
+    profile = KeyProfile(
+        name=name,
+        key=Key(access_key_id, secret, created_at=None, added_at=service.clock.now()),
+        serve=checked_serve(call["serve"]) or "session",
+        partition="aws",
+        account=None,
+        arn=None,
+        region=call["region"],
+        mfa_serial=call["mfa_serial"],
+        verified_at=None,
+        last_used_at=None,
+    )
+    if call["verify"]:
+        await call.progress("asking AWS whose key this is")
+        profile, found = await _vetted(service, profile, call)
+        notes += found
+    call.audit["key"] = access_key_id
+    return await _keep(service, call, profile, notes)
+
+
+async def add_role(service: Service, call: Call) -> Frame:
+    """A role is tried before it is kept, unless a code that only a person has stands before it."""
+    name = check_name(call["profile"])
+    _check_free(service.keeper.body, name, call)
+    given = {field: call[field] for field in role_fields() if call[field] is not None}
+    profile = RoleProfile(name=name, added_at=service.clock.now(), **role_fields(given))
+    step = chain.session_of(service.keeper.body.with_profile(profile), profile, service.durations)
+    notes = _notes_on(profile, step)
+    if call["verify"]:
+        await call.progress(f"assuming {profile.role_arn}")
+        try:
+            await service.broker.session(step)
+            profile = replace(profile, verified_at=service.clock.now())
+        except MfaNeeded:
+            notes.append("not tried yet: it needs an MFA code first")
+    return await _keep(service, call, profile, notes)
+
+
+def _notes_on(profile: RoleProfile, step: Step) -> list[str]:
+    if chain.is_chained(step):
+        return ["a role that a role assumes lasts an hour at most: AWS's rule"]
+    return (
+        []
+        if profile.source_identity is None
+        else ["a source identity needs sts:SetSourceIdentity in the role's trust policy"]
+    )
+
+
+async def _keep(service: Service, call: Call, profile: Profile, notes: list[str]) -> Frame:
+    epoch = service.keeper.epoch
+
+    def change(body: Body) -> Body:
+        _check_free(body, profile.name, call)
+        changed = body.with_profile(profile)
+        chain.check_all(changed, service.durations, profile.name)
+        return changed
+
+    await service.save(change)
+    if service.keeper.epoch == epoch:
+        service.broker.forget(profile.name)
+    service.last_used.pop(profile.name, None)
+    return {"profile": shown(service, profile), "notes": notes}
+
+
+def _check_free(body: Body, name: str, call: Call) -> None:
+    if name in body.profiles and not call["replace"]:
+        command = "add" if call.op == "add" else "add-role"
+        raise Conflict(
+            f'there is a profile "{name}" already',
+            hint=f"to put this in its place: awsvault {command} {name} --replace",
+        )
+
+
+async def _vetted(service: Service, profile: KeyProfile, call: Call) -> tuple[KeyProfile, list[str]]:
+    verdict = await asyncio.to_thread(
+        vetting.vet,
+        service.aws,
+        Credentials(profile.key.access_key_id, profile.key.secret),
+        region=profile.region,
+        serve=checked_serve(call["serve"]),
+        mfa_serial=profile.mfa_serial,
+        allow_root=call["allow_root"],
+    )
+    facts: dict[str, Any] = {
+        "key": replace(profile.key, created_at=verdict.created_at),
+        "serve": verdict.serve,
+        "partition": verdict.partition,
+        "account": verdict.identity.account,
+        "arn": verdict.identity.arn,
+        "verified_at": service.clock.now(),
+    }
+    return replace(profile, **facts), list(verdict.notes)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How profiles are shown, to people and programs: everything but secrets."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from vaultd.core import chain
+from vaultd.core.records import Body, KeyProfile, Profile
+from vaultd.core.roles import RoleProfile
+from vaultd.edge.service import Service
+from vaultd.wire.errors import VaultError
+
+
+def shown(service: Service, profile: Profile) -> dict[str, Any]:
+    """A profile as `list --json` prints it."""
+    facts = _role(service, profile) if isinstance(profile, RoleProfile) else _key(service, profile)
+    return {
+        "profile": profile.name,
+        **facts,
+        "last_used_at": iso(service.last_used.get(profile.name, profile.last_used_at)),
+    }
+
+
+def _key(service: Service, profile: KeyProfile) -> dict[str, Any]:
+    now, rotation = service.clock.now(), service.settings.rotation
+    born = profile.key.created_at or profile.key.added_at
+    rotate_by = born + timedelta(seconds=rotation.max_age)
+    device = (profile.key.access_key_id, profile.mfa_serial or "")
+    mfa_session = service.keeper.body.mfa_sessions.get(device)
+    return {
+        "kind": "key",
+        "serve": profile.serve,
+        "partition": profile.partition,
+        "account": profile.account,
+        "arn": profile.arn,
+        "region": profile.region,
+        "mfa_serial": profile.mfa_serial,
+        "mfa_expires_at": iso(mfa_session.expires_at)
+        if mfa_session and mfa_session.expires_at > now
+        else None,
+        "totp": profile.totp is not None,
+        "mfa_process": list(profile.mfa_process),
+        "policy": profile.policy is not None,
+        "policy_arns": list(profile.policy_arns),
+        "access_key_id": profile.key.access_key_id,
+        "created_at": iso(profile.key.created_at),
+        "added_at": iso(profile.key.added_at),
+        "verified_at": iso(profile.verified_at),
+        "age_days": max(0, (now - born).days),
+        "rotate_by": iso(rotate_by),
+        "status": _status(profile, now, rotate_by, timedelta(seconds=rotation.remind_before)),
+        "rotation": None,
+    }
+
+
+def _status(profile: KeyProfile, now: datetime, rotate_by: datetime, remind_before: timedelta) -> str:
+    if now >= rotate_by:
+        return "overdue"
+    if now >= rotate_by - remind_before:
+        return "due"
+    return "ok" if profile.verified_at else "unverified"
+
+
+def _role(service: Service, profile: RoleProfile) -> dict[str, Any]:
+    return {
+        "kind": "role",
+        "serve": "session",
+        "source": profile.source,
+        "role_arn": profile.role_arn,
+        "partition": profile.partition,
+        "account": profile.account,
+        "arn": profile.role_arn,
+        "region": profile.region,
+        "external_id": profile.external_id,
+        "session_name": profile.session_name,
+        "duration_s": profile.duration_s,
+        "tags": dict(profile.tags),
+        "transitive_tags": list(profile.transitive_tags),
+        "source_identity": profile.source_identity,
+        "policy": profile.policy is not None,
+        "policy_arns": list(profile.policy_arns),
+        "mfa_profile": _mfa_profile(service, profile),
+        # The columns of keys, which a role has none of: one shape for every reader of `list --json`.
+        "access_key_id": None,
+        "created_at": None,
+        "added_at": iso(profile.added_at),
+        "verified_at": iso(profile.verified_at),
+        "age_days": None,
+        "rotate_by": None,
+        "status": _role_status(service.keeper.body, profile),
+        "rotation": None,
+    }
+
+
+def _mfa_profile(service: Service, profile: RoleProfile) -> str | None:
+    """The key profile whose MFA device it needs."""
+    try:
+        step = chain.mfa_of(chain.session_of(service.keeper.body, profile, service.durations))
+    except VaultError:
+        return None
+    return step.key.profile if step else None
+
+
+def _role_status(body: Body, profile: RoleProfile) -> str:
+    if profile.source not in body.profiles:
+        return "no source"
+    return "ok" if profile.verified_at else "unverified"
+
+
+def iso(moment: datetime | None) -> str | None:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
