@@ -2,20 +2,24 @@
 """A bare client: one call, signed by botocore's own signer, in milliseconds and without retries or opinions."""
 
 import http.client
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
+import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.fake_aws.actions import NAMESPACE, TABLE
-from tests.fake_aws.world import AccessKey, IssuedSession
-
-Signer = AccessKey | IssuedSession
+from tests.fake_aws.actions import TABLE
+from tests.fake_aws.query import NAMESPACE
+from tests.fake_aws.server import FakeAws
+from tests.fake_aws.world import AccessKey, IssuedSession, Role, Signer
 
 
 class Server(Protocol):
@@ -44,6 +48,29 @@ def ask(
     return leaves
 
 
+def issued(aws: FakeAws, told: dict[str, str]) -> IssuedSession:
+    """The session in a reply, as the server keeps it."""
+    return aws.world.sessions[told["AccessKeyId"]]
+
+
+def assume(aws: FakeAws, signer: Signer, role: Role, name: str = "dev", **more: Any) -> IssuedSession:
+    return issued(aws, ask(aws, signer, "AssumeRole", RoleArn=role.arn, RoleSessionName=name, **more))
+
+
+def denied(who: str, permission: str, role: Role | str) -> str:
+    """What Said shows when `who` lacks a permission."""
+    arn = role if isinstance(role, str) else role.arn
+    return f"AccessDenied: User: {who} is not authorized to perform: {permission} on resource: {arn}"
+
+
+@contextmanager
+def refused(said: str) -> Iterator[None]:
+    """What happens inside must be refused in exactly these words."""
+    with pytest.raises(Said) as caught:
+        yield
+    assert said == str(caught.value)
+
+
 def signed_headers(
     aws: Server, signer: Signer, body: str, *, service: str = "sts", region: str = "us-east-1"
 ) -> dict[str, str]:
@@ -68,13 +95,5 @@ def impostor(signer: Signer, *, secret: str | None = None, token: str | None = N
     """The same id with another secret or token; a session with token "" becomes a bare key."""
     if token or (isinstance(signer, IssuedSession) and token is None):
         assert isinstance(signer, IssuedSession)
-        return IssuedSession(
-            signer.access_key_id,
-            secret or signer.secret,
-            token or signer.token,
-            signer.user,
-            "",
-            False,
-            signer.expires_at,
-        )
+        return replace(signer, secret=secret or signer.secret, token=token or signer.token)
     return AccessKey(signer.access_key_id, secret or signer.secret, signer.user, "Active", datetime.now(UTC))

@@ -1,8 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The books of every call, and the clock by which they are kept."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a call for a session asked for; None and empty where it did not say."""
+
+    role_arn: str | None = None
+    session_name: str | None = None  # a federated user's name too
+    duration_s: int | None = None
+    external_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    transitive_tags: tuple[str, ...] = ()
+    source_identity: str | None = None
+    policy: str | None = None
+    policy_arns: tuple[str, ...] = ()
+    mfa_serial: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +29,12 @@ class Call:
     at: datetime
     action: str
     access_key_id: str | None
-    user: str | None
+    user: str | None  # the caller's ARN
     region: str | None
     user_agent: str
     outcome: str
+    method: str = "POST"
+    terms: Terms = field(default_factory=Terms)
 
 
 class Clock:

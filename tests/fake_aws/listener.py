@@ -4,7 +4,8 @@
 import contextlib
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,7 +17,18 @@ from tests.fake_aws.sigv4 import Request
 MAX_BODY = 1 << 20
 PORTAL = "<!DOCTYPE html><html><body>Welcome to Hotel Wi-Fi</body></html>"
 
-Answer = Callable[[Request], tuple[int, str, Fault | None]]
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to answer, and the fault that is to strike on the way back."""
+
+    status: int
+    body: str
+    fault: Fault | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "text/xml"})
+
+
+Answer = Callable[[Request], Reply]
 
 
 class Listener(ThreadingHTTPServer):
@@ -55,30 +67,31 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         if length > MAX_BODY:
             self.close_connection = True
-            return self._send(413, "", 0)
+            return self._send(Reply(413, ""), 0)
         request = Request(self.command, self.path, self.headers.items(), self.rfile.read(length))
-        status, body, fault = self.server.answer(request)
-        way = fault.way if fault else None
+        reply = self.server.answer(request)
+        way = reply.fault.way if reply.fault else None
         if way in ("reset", "lose-reply"):
             return self._reset()
         if way == "garbage":
-            return self._send(200, PORTAL, len(PORTAL))
-        half = body[: len(body) // 2]
+            return self._send(Reply(200, PORTAL), len(PORTAL))
+        half = replace(reply, body=reply.body[: len(reply.body) // 2])
         if way == "truncate":
-            return self._send(status, half, len(half))
+            return self._send(half, len(half.body))
         if way == "cut":
             self.close_connection = True
-            return self._send(status, half, len(body))
-        return self._send(status, body, len(body))
+            return self._send(half, len(reply.body))
+        return self._send(reply, len(reply.body))
 
     do_GET = do_POST  # noqa: N815  the Query protocol allows both; the name is http.server's
 
-    def _send(self, status: int, body: str, length: int) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "text/xml")
+    def _send(self, reply: Reply, length: int) -> None:
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.wfile.write(body.encode())
+        self.wfile.write(reply.body.encode())
 
     def _reset(self) -> None:
         """RST instead of FIN: what a firewall or a dying load balancer does."""

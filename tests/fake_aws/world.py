@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who exists: accounts' users, their keys and sessions. Who may do what is decided in `actions`."""
+"""Who exists: accounts' users, their keys and MFA devices, roles, sessions. Who may do what is decided in `actions`."""
 
 import secrets
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
+
+from tests.fake_aws.devices import Device
 
 ACCOUNT = "123456789012"
 KEYS_PER_USER = 2
+
+Kind = Literal["session", "role", "federated"]
 
 _ID_ALPHABET = string.ascii_uppercase + "234567"
 _SECRET_ALPHABET = string.ascii_letters + string.digits + "+/"
@@ -39,6 +45,29 @@ class User:
 
 
 @dataclass(eq=False, slots=True)
+class Role:
+    """A role, and the conditions of its trust policy."""
+
+    name: str
+    account: str
+    partition: str
+    path: str
+    role_id: str
+    trusts: set[str]  # ARNs of users and roles; an account's root stands for all of the account
+    external_id: str | None = None
+    needs_mfa: bool = False
+    named_after_user: bool = False  # the session name must be ${aws:username}
+    allows_tags: bool = False  # sts:TagSession
+    allows_source_identity: bool = False  # sts:SetSourceIdentity
+    max_session_s: int = 3600
+    denied: set[str] = field(default_factory=set)  # what its sessions may not do
+
+    @property
+    def arn(self) -> str:
+        return f"arn:{self.partition}:iam::{self.account}:role{self.path}{self.name}"
+
+
+@dataclass(eq=False, slots=True)
 class AccessKey:
     access_key_id: str
     secret: str = field(repr=False)
@@ -47,16 +76,56 @@ class AccessKey:
     created_at: datetime
     last_use: LastUse | None = None
 
+    @property
+    def principal(self) -> User:
+        return self.user
+
+    @property
+    def arn(self) -> str:
+        return self.user.arn
+
+    @property
+    def user_id(self) -> str:
+        return self.user.user_id
+
 
 @dataclass(eq=False, slots=True)
 class IssuedSession:
     access_key_id: str
     secret: str = field(repr=False)
     token: str = field(repr=False)
-    user: User
+    user: User  # at the root of the chain
     made_with: str  # the access key id that asked
     mfa: bool
     expires_at: datetime
+    kind: Kind = "session"
+    role: Role | None = None
+    name: str = ""  # of a role's session, or of a federated user
+    is_chained: bool = False  # a role's, assumed by a session
+    tags: Mapping[str, str] = field(default_factory=dict)
+    transitive_tags: frozenset[str] = frozenset()
+    source_identity: str | None = None
+
+    @property
+    def principal(self) -> User | Role:
+        """What trust policies name and permissions belong to."""
+        return self.role or self.user
+
+    @property
+    def arn(self) -> str:
+        if self.kind == "session":
+            return self.user.arn
+        resource = f"assumed-role/{self.role.name}/" if self.role else "federated-user/"
+        return f"arn:{self.principal.partition}:sts::{self.principal.account}:{resource}{self.name}"
+
+    @property
+    def user_id(self) -> str:
+        if self.kind == "session":
+            return self.user.user_id
+        return f"{self.role.role_id if self.role else self.user.account}:{self.name}"
+
+
+Signer = AccessKey | IssuedSession
 
 
 class World:
@@ -64,15 +133,24 @@ class World:
 
     def __init__(self) -> None:
         self.users: list[User] = []
+        self.roles: dict[str, Role] = {}  # by ARN
+        self.devices: dict[str, tuple[Device, User]] = {}  # by serial
         self.keys: dict[str, AccessKey] = {}
         self.sessions: dict[str, IssuedSession] = {}
+        self.signins: dict[str, tuple[IssuedSession, datetime]] = {}  # by sign-in token; when it was made
         self.token_length = 350  # what STS sends is about this long
+        self.packed_bytes = 1200  # what a session's policies and tags may take together
 
     def add_user(self, name: str | None, now: datetime, *, account: str, partition: str, path: str) -> User:
         user_id = account if name is None else new_id("AIDA")
         user = User(name, account, partition, path, user_id, now)
         self.users.append(user)
         return user
+
+    def add_device(self, user: User, name: str, seed: bytes) -> Device:
+        device = Device(f"arn:{user.partition}:iam::{user.account}:mfa/{name}", seed)
+        self.devices[device.serial] = device, user
+        return device
 
     def add_key(
         self, user: User, now: datetime, *, access_key_id: str | None, secret: str | None
@@ -81,13 +159,14 @@ class World:
         self.keys[key.access_key_id] = key
         return key
 
-    def add_session(self, key: AccessKey, now: datetime, *, length: timedelta, mfa: bool) -> IssuedSession:
+    def add_session(self, signer: Signer, now: datetime, *, length: timedelta, mfa: bool) -> IssuedSession:
+        """A session of the signer's user; the caller fills in what else it is."""
         head = "IQoJb3JpZ2luX2Vj"
         token = head + new_secret(max(self.token_length - len(head), 1))
         # AWS tells whole seconds.
         expires_at = (now + length).replace(microsecond=0)
         made = IssuedSession(
-            new_id("ASIA"), new_secret(40), token, key.user, key.access_key_id, mfa, expires_at
+            new_id("ASIA"), new_secret(40), token, signer.user, signer.access_key_id, mfa, expires_at
         )
         self.sessions[made.access_key_id] = made
         return made
@@ -95,7 +174,7 @@ class World:
     def keys_of(self, user: User) -> list[AccessKey]:
         return [key for key in self.keys.values() if key.user is user]
 
-    def user_named(self, name: str, like: User) -> User | None:
+    def user_named(self, name: str, like: User | Role) -> User | None:
         """The user of that name in the account of `like`."""
         place = (name, like.account, like.partition)
         return next((user for user in self.users if (user.name, user.account, user.partition) == place), None)
