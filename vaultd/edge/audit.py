@@ -72,6 +72,9 @@ class Audit:
             raise StorageFailed(f"the audit cannot be written ({error.strerror or error})") from None
 
     def _open(self) -> int:
+        if self._fd is not None and not self._is_in_place(self._fd):
+            os.close(self._fd)
+            self._fd = None
         if self._fd is None:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             fd = os.open(self._path, flags, 0o600)
@@ -83,6 +86,13 @@ class Audit:
                 os.write(fd, b"\n")  # a crash cut the last line; the next one must not be glued to it
             self._fd = fd
         return self._fd
+
+    def _is_in_place(self, fd: int) -> bool:
+        """Is it still the file of that name? Lines into one that was removed or moved away would be lines nobody reads."""
+        try:
+            return os.path.samestat(os.fstat(fd), os.lstat(self._path))
+        except FileNotFoundError:
+            return False
 
     def _fail(self, error: OSError) -> None:
         """Remember it, and give up the fd: after a failed fsync the kernel may have dropped the pages."""
