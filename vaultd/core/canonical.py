@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 MAX_INTEGER = 2**53 - 1  # the largest that every JSON reader keeps exact (RFC 7493, section 2.2)
 FIRST_YEAR = 1970
+_EPOCH = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
 MAX_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 
@@ -42,8 +43,9 @@ def _refuse(_text: str) -> NoReturn:
 
 
 def from_time(moment: datetime) -> int:
-    """Whole seconds since 1970-01-01T00:00:00Z: one spelling, and ten times faster than a date in letters for ten thousand keys."""
-    return int(moment.timestamp())
+    """Whole seconds since 1970-01-01T00:00:00Z: one spelling, and ten times faster than a date in letters."""
+    since = moment - _EPOCH
+    return since.days * 86400 + since.seconds
 
 
 def to_time(seconds: object) -> datetime:
