@@ -178,7 +178,7 @@ def test_fault_strikes_its_action_once_before_or_after_acting(
         aws.fault(fault, action="CreateAccessKey")
         ask(aws, key, "GetUser")
         with pytest.raises(seen):
-            ask(aws, key, "CreateAccessKey")
+            ask(aws, key, "CreateAccessKey", timeout_s=0.5)
         ask(aws, key, "GetUser")
     assert 1 + acted == len(aws.world.keys_of(user))
     assert {"ok", "ok" if fault.way == "delay" else fault.name} == {call.outcome for call in aws.calls()}
@@ -190,7 +190,7 @@ def test_server_stops_under_a_call_that_is_held() -> None:
         gate = Gate()
         aws.fault(Fault.hold(gate))
         with pytest.raises(TimeoutError):
-            ask(aws, aws.add_key(aws.add_user("alice")), "GetCallerIdentity")
+            ask(aws, aws.add_key(aws.add_user("alice")), "GetCallerIdentity", timeout_s=0.2)
         assert gate.arrived.acquire(timeout=5)
 
 
@@ -208,6 +208,7 @@ def test_boto3_and_moto_agree_on_what_is_allowed(aws: FakeAws, key: AccessKey) -
         iam = clients(key, url)[1]
         iam.create_user(UserName="alice", Path="/staff/")
         iam.create_access_key(UserName="alice")
+        aws.add_role("r", key.user)
         assert conversation(*clients(key, aws.url)) == conversation(*clients(key, url))
     finally:
         moto.stop()
@@ -228,9 +229,15 @@ def conversation(sts: Any, iam: Any) -> list[object]:
     with pytest.raises(ClientError) as missing:
         iam.list_access_keys(UserName="nobody")
     mine = {"UserName": "alice", "AccessKeyId": made["AccessKeyId"]}
+    assumed = sts.assume_role(RoleArn="arn:aws:iam::123456789012:role/r", RoleSessionName="dev")
+    federated = sts.get_federation_token(Name="alice")
     return [
         set(sts.get_caller_identity()),
         set(sts.get_session_token()["Credentials"]),
+        {name: set(assumed[name]) for name in ("Credentials", "AssumedRoleUser")},
+        assumed["AssumedRoleUser"]["Arn"],
+        {name: set(federated[name]) for name in ("Credentials", "FederatedUser")},
+        federated["FederatedUser"]["Arn"],
         set(iam.get_user(UserName="alice")["User"]) - {"Tags"},
         iam.get_user(UserName="alice")["User"]["Arn"],
         {name: type(value) for name, value in listed[0].items()},

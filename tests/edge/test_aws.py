@@ -48,7 +48,7 @@ def aws(shared: tuple[FakeAws, Aws]) -> Aws:
 
 
 def at(url: str, *, attempts: int = 1, **settings: str) -> Aws:
-    return Aws(AwsSettings(endpoint_url=url, **settings), read_timeout_s=0.3, attempts=attempts)
+    return Aws(AwsSettings(endpoint_url=url, **settings), read_timeout_s=1, attempts=attempts)
 
 
 def mine(signer: AccessKey | IssuedSession, secret: str | None = None) -> Credentials:

@@ -176,12 +176,13 @@ from vaultd.edge.boto import Boto
 
 asked = json.load(sys.stdin)
 key = Credentials(asked["id"], Secret(asked["secret"]))
-plain = Boto(AwsSettings())
-clients = [plain._client("sts", "eu-west-1"), plain._client("iam", "eu-west-1")]
+clients = [Boto(AwsSettings())._client(service, "eu-west-1") for service in ("sts", "iam")]
 aws = Aws(AwsSettings(**asked["settings"]))
 partition, identity = aws.identify(key, region=None)
 session = aws.session_token(key, partition=partition, region=None, duration_s=3600)
 aws.last_used(key, partition=partition, region=None)
+federated = aws.federation_token(key, name="alice", partition=partition, region=None, duration_s=3600)
+Aws(AwsSettings(**asked["settings"])).signin_url(federated, partition=partition, region=None)
 json.dump({
     "endpoints": [client.meta.endpoint_url for client in clients],
     "retries": clients[0].meta.config.retries,
@@ -267,9 +268,8 @@ def test_hostile_environment_and_files_change_nothing(world: World, tmp_path: Pa
         direct = behind.startswith("the endpoint")
         fake = plain if direct else world.fake
         key = fake.add_key(fake.add_user("alice"))
-        settings = {"endpoint_url": plain.url}
-        if not direct:
-            settings = {"proxy": world.tunnel.url, "ca_bundle": str(world.settings.ca_bundle)}
+        ours = {"proxy": world.tunnel.url, "ca_bundle": str(world.settings.ca_bundle)}
+        settings = {"endpoint_url": plain.url} if direct else ours
         asked = {"id": key.access_key_id, "secret": key.secret, "settings": settings}
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", PROGRAM],
@@ -291,7 +291,7 @@ def test_hostile_environment_and_files_change_nothing(world: World, tmp_path: Pa
     assert [] == caught
     assert not (home / "recursion").exists(), "a program of the environment's was run"
     assert not (home / "tls-keys").exists(), "TLS keys were written down"
-    assert ["ok"] * 4 == [call.outcome for call in fake.calls()]
+    assert ["ok"] * 6 == [call.outcome for call in fake.calls()]
     assert not any("stranger" in call.user_agent for call in fake.calls())
 
 

@@ -36,12 +36,19 @@ class Said(Exception):
 
 
 def ask(
-    aws: Server, signer: Signer, action: str, *, region: str = "us-east-1", **parameters: object
+    aws: Server,
+    signer: Signer,
+    action: str,
+    *,
+    region: str = "us-east-1",
+    timeout_s: float = 5,
+    **parameters: object,
 ) -> dict[str, str]:
     """One call signed by botocore's own signer; the leaves of the reply by name. Raises Said."""
     service = TABLE[action][0] if action in TABLE else "iam"
     body = urlencode({"Action": action, "Version": NAMESPACE[service].split("/")[-2], **parameters})
-    answer, text = post(aws, body, signed_headers(aws, signer, body, service=service, region=region))
+    headers = signed_headers(aws, signer, body, service=service, region=region)
+    answer, text = post(aws, body, headers, timeout_s=timeout_s)
     leaves = {node.tag.split("}")[1]: node.text or "" for node in ET.fromstring(text).iter() if not len(node)}
     if answer.status != 200:
         raise Said(leaves["Code"], leaves["Message"], parsedate_to_datetime(answer.headers["Date"]))
@@ -81,8 +88,10 @@ def signed_headers(
     return dict(request.headers.items())
 
 
-def post(aws: Server, body: str, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, str]:
-    connection = http.client.HTTPConnection(aws.url.removeprefix("http://"), timeout=0.5)
+def post(
+    aws: Server, body: str, headers: dict[str, str], *, timeout_s: float = 5
+) -> tuple[http.client.HTTPResponse, str]:
+    connection = http.client.HTTPConnection(aws.url.removeprefix("http://"), timeout=timeout_s)
     try:
         connection.request("POST", "/", body, headers)
         answer = connection.getresponse()

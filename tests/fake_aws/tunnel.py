@@ -28,6 +28,9 @@ HOSTS = tuple(
         "cn-north-1.amazonaws.com.cn",
         "us-gov-west-1.amazonaws.com",
         "us-gov.amazonaws.com",
+        "aws.amazon.com",
+        "amazonaws.cn",
+        "amazonaws-us-gov.com",
     )
 )
 

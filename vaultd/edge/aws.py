@@ -5,6 +5,7 @@ Every call blocks, so callers run it in a thread. How a request gets there is ed
 refusal means is core's. Must not know profiles, the vault or the socket.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -17,9 +18,11 @@ from vaultd.core.refusals import DENIED, UNKNOWN_KEY
 from vaultd.core.replies import Identity, LastUsed
 from vaultd.core.sessions import Credentials, Session
 from vaultd.edge.boto import ATTEMPTS, CONNECT_TIMEOUT_S, READ_TIMEOUT_S, UNREACHABLE, Boto
-from vaultd.wire.errors import AwsFailed
+from vaultd.wire.errors import AwsFailed, Usage
 
 __all__ = ["Aws", "AwsSettings", "Identity", "LastUsed"]
+
+_CODE = re.compile(r"[0-9]{6}\Z")
 
 _Value = TypeVar("_Value")
 
@@ -84,8 +87,10 @@ class Aws:
     ) -> Session:
         """A fresh session made from the long-term key, with MFA when a device and its code are given.
 
-        Raises MfaRefused when AWS does not take the code.
+        Raises MfaRefused when AWS does not take the code; also when a reply was lost, for the retry finds it spent.
         """
+        if code is not None and not _CODE.match(code):  # AWS's complaint would quote it
+            raise Usage("an MFA code is six digits")
         return self._session(
             "GetSessionToken",
             credentials,
@@ -109,7 +114,10 @@ class Aws:
         policy: str | None = None,
         policy_arns: Sequence[str] = (),
     ) -> Session:
-        """A session of this role. More than an hour only when `credentials` are a long-term key."""
+        """A session of this role.
+
+        Signed by another session, MFA ones included, it lives an hour at most: AWS counts that as a chain of roles.
+        """
         return self._session(
             "AssumeRole",
             credentials,
@@ -200,7 +208,7 @@ class Aws:
     def _session(
         self, action: str, credentials: Credentials, region: str, parameters: dict[str, Any]
     ) -> Session:
-        given = {name: value for name, value in parameters.items() if value}
+        given = {name: value for name, value in parameters.items() if value not in (None, [])}
         return self._boto.call("sts", action, credentials, replies.session, region, **given)
 
     def _identity(self, credentials: Credentials, region: str) -> Identity:

@@ -151,7 +151,7 @@ class Boto:
             with _unreachable(host, name):
                 answer = http.send(request.prepare())
                 return read(answer.status_code, answer.content)
-        except (LookupError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, RecursionError):
             raise _not_aws(host) from None
         finally:
             http.close()
