@@ -41,7 +41,9 @@ async def add(service: Service, call: Call) -> Frame:
         profile, found = await _vetted(service, profile, call)
         notes += found
     call.audit["key"] = access_key_id
-    return await _keep(service, call, profile, notes)
+    kept = await _keep(service, call, profile, notes)
+    service.broker.forget(name)
+    return kept
 
 
 async def add_role(service: Service, call: Call) -> Frame:
@@ -52,6 +54,7 @@ async def add_role(service: Service, call: Call) -> Frame:
     profile = RoleProfile(name=name, added_at=service.clock.now(), **role_fields(given))
     step = chain.session_of(service.keeper.body.with_profile(profile), profile, service.durations)
     notes = _notes_on(profile, step)
+    service.broker.forget(name)
     if call["verify"]:
         await call.progress(f"assuming {profile.role_arn}")
         try:
@@ -73,8 +76,6 @@ def _notes_on(profile: RoleProfile, step: Step) -> list[str]:
 
 
 async def _keep(service: Service, call: Call, profile: Profile, notes: list[str]) -> Frame:
-    epoch = service.keeper.epoch
-
     def change(body: Body) -> Body:
         _check_free(body, profile.name, call)
         changed = body.with_profile(profile)
@@ -82,8 +83,6 @@ async def _keep(service: Service, call: Call, profile: Profile, notes: list[str]
         return changed
 
     await service.save(change)
-    if service.keeper.epoch == epoch:
-        service.broker.forget(profile.name)
     service.last_used.pop(profile.name, None)
     return {"profile": shown(service, profile), "notes": notes}
 
