@@ -56,11 +56,7 @@ IAM = {
 }
 
 
-@pytest.mark.parametrize(
-    ("partition", "asked"),
-    [("aws", 1), ("aws-cn", 2), ("aws-us-gov", 3)],
-    ids=["aws", "aws-cn", "aws-us-gov"],
-)
+@pytest.mark.parametrize(("asked", "partition"), list(enumerate(STS, 1)), ids=list(STS))
 def test_partition_is_found_by_asking_one_after_the_other(world: World, partition: str, asked: int) -> None:
     found, identity = Aws(world.settings).identify(world.key(partition), region=None)
     assert (partition, partition) == (found, identity.partition)

@@ -113,6 +113,7 @@ def test_other_destinations_and_lengths_are_refused_before_a_call(
         (Fault.cut(), "HOST did not answer as AWS does"),
         (Fault.truncate(), "HOST did not answer as AWS does"),
         (Fault.garbage(), "HOST did not answer as AWS does"),
+        (Fault.refuse(200, "deep", "[" * 100_000), "HOST did not answer as AWS does"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else "",
 )

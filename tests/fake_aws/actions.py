@@ -30,7 +30,7 @@ def _check_session(service: Service, ask: Ask, session: IssuedSession) -> None:
     if session.kind == "role":
         return
     if service == "iam":
-        if session.kind == "federated" or not session.mfa:
+        if not session.mfa:
             raise invalid_token()
     elif session.kind == "federated" and ask.action != "GetCallerIdentity":
         raise denial(ask, f"sts:{ask.action}", _resource(service, ask))

@@ -34,6 +34,7 @@ class Call:
     user_agent: str
     outcome: str
     method: str = "POST"
+    parameters: tuple[str, ...] = ()  # their names, sorted
     terms: Terms = field(default_factory=Terms)
 
 

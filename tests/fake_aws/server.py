@@ -266,6 +266,7 @@ class FakeAws:
                 user_agent=request.header("user-agent"),
                 outcome=struck or seen.outcome,
                 method=request.method,
+                parameters=tuple(sorted(sigv4.parameters(request))),
                 terms=seen.terms,
             )
         )

@@ -29,7 +29,7 @@ _CONSOLE: Final = {
     "aws-us-gov": ("console.amazonaws-us-gov.com",),
 }
 _URL = re.compile(r"[!-~]{1,2048}\Z")
-_LABELS = re.compile(r"([a-z0-9-]{1,63}\.){0,3}\Z")
+_LABELS = r"(?:[a-z0-9-]{1,63}\.){0,3}"
 _TOKEN = re.compile(r"[!-~]{1,32768}\Z")
 
 
@@ -107,9 +107,5 @@ def _parts(text: str, refused: Usage) -> Any:
 
 
 def _is_console(parts: Any, partition: str) -> bool:
-    if parts.scheme != "https":
-        return False
-    return any(
-        parts.netloc.endswith(host) and _LABELS.match(parts.netloc.removesuffix(host))
-        for host in _CONSOLE[partition]
-    )
+    hosts = "|".join(map(re.escape, _CONSOLE[partition]))
+    return parts.scheme == "https" and re.fullmatch(f"{_LABELS}(?:{hosts})", parts.netloc) is not None
