@@ -103,7 +103,7 @@ def test_device_of_somebody_else_or_nobody_is_no_device(aws: FakeAws, key: Acces
 
 @pytest.mark.parametrize("half", ["SerialNumber", "TokenCode"])
 def test_device_and_code_come_together(aws: FakeAws, key: AccessKey, device: Device, half: str) -> None:
-    given = {"SerialNumber": device.serial, "TokenCode": device.code(aws.clock.now())}
+    given: dict[str, Any] = {"SerialNumber": device.serial, "TokenCode": device.code(aws.clock.now())}
     with refused(
         "AccessDenied: MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code."
     ):
