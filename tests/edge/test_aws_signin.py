@@ -86,6 +86,11 @@ def test_narrowed_session_opens_the_regions_home(fake: FakeAws, aws: Aws, key: A
     assert fake.calls("getSigninToken")[0].terms.duration_s is None
 
 
+def test_region_of_another_partition_is_not_opened(fake: FakeAws, aws: Aws, session: IssuedSession) -> None:
+    page = opened(fake, aws.signin_url(ours(session), partition="aws-cn", region="eu-west-1"))
+    assert "https://console.amazonaws.cn/console/home?region=cn-north-1" == page
+
+
 @pytest.mark.parametrize("mfa", [True, False])
 def test_session_of_a_key_is_refused_in_words(fake: FakeAws, aws: Aws, key: AccessKey, mfa: bool) -> None:
     with pytest.raises(AwsFailed, match="AWS gives this session no console") as caught:

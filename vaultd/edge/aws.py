@@ -173,7 +173,7 @@ class Aws:
 
         Takes the session of a role or of GetFederationToken. `duration_s`: see core/signin.py.
         """
-        page = signin.destination(destination, partition=partition, region=region)
+        page = signin.destination(destination, partition=partition, region=self._region(partition, region))
         federation = signin.endpoint(partition, self._settings.endpoint_url)
         form = signin.question(session.credentials, duration_s)
         method = signin.method(partition)
