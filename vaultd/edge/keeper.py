@@ -90,11 +90,12 @@ class Keeper:
     async def open(self, opener: Opener, *, accept_older: bool = False) -> bool:
         """Open the stored vault with `opener` (slow: it derives a key); False when it was open already.
 
-        Raises NoVault, WrongPassphrase, VaultDamaged, RolledBack.
+        Raises NoVault, WrongPassphrase, VaultDamaged, RolledBack, and Locked when a lock came in between.
         """
         async with self._deriving:
             if self.is_unlocked:
                 return False
+            epoch = self.epoch
             data, revision = await asyncio.to_thread(self._store.load)
             vault = await asyncio.to_thread(opener, data)
             recorded = await asyncio.to_thread(self._high_water.load)
@@ -103,6 +104,8 @@ class Keeper:
             mark = core.mark(vault)
             if recorded != mark:
                 await asyncio.to_thread(self._high_water.save, mark)
+            if self.epoch != epoch:
+                raise Locked("vault was locked meanwhile")
             self._take(vault, revision)
             self.epoch += 1
             return True

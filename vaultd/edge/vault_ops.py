@@ -17,7 +17,7 @@ from vaultd.edge.harden import tracer_pid
 from vaultd.edge.keeper import Opener
 from vaultd.edge.service import Service
 from vaultd.wire import durations, protocol
-from vaultd.wire.errors import NoVault, Refused, SettingsChanged, WrongPassphrase
+from vaultd.wire.errors import Locked, NoVault, Refused, SettingsChanged, WrongPassphrase
 from vaultd.wire.protocol import Frame
 
 
@@ -132,6 +132,8 @@ async def _wait_for_turn(service: Service, call: Call) -> None:
             f"waiting {durations.show(max(wait, 1))} after {service.guesses.failures} wrong passphrases"
         )
         await asyncio.sleep(wait)
+    if service.draining:
+        raise Locked("vault was locked meanwhile")
 
 
 async def _after_opening(
