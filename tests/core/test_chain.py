@@ -82,6 +82,13 @@ def test_a_chained_role_is_capped_to_an_hour(asked: int | None, given: int) -> N
     assert isinstance(second.source, RoleStep)
 
 
+def test_a_role_through_an_mfa_session_is_capped_too() -> None:
+    """STS calls it role chaining although there is one role (aws-vault issue 263)."""
+    step = step_of(body(key(mfa_serial=MFA), role("a", "alice", duration_s=7_200)), "a")
+    assert isinstance(step, RoleStep)
+    assert (3_600, True) == (step.duration_s, chain.is_chained(step))
+
+
 def test_everything_that_shapes_the_call_is_in_its_name() -> None:
     """Or a changed external id would go on being served from the session made with the old one."""
     plain = role("admin", "alice")

@@ -142,7 +142,7 @@ def test_a_chain_of_roles_works_and_says_that_it_lasts_an_hour(alice: Office) ->
         await alice.alice()
         await alice.role("first", duration_s=7_200)
         reply = await alice.role("second", source="first", duration_s=7_200)
-        assert ["a role that a role assumes lasts an hour at most: AWS's rule"] == reply["notes"]
+        assert any("an hour at most" in note for note in reply["notes"])
         assert (await alice.ask("get", profile="second"))["SessionToken"]
         assert [7_200, 3_600] == [
             call.terms.duration_s for call in alice.aws.calls("AssumeRole") if call.outcome == "ok"
@@ -223,7 +223,7 @@ def test_without_a_code_get_fails_at_once_and_names_the_command(alice: Office) -
     async def scenario() -> None:
         await alice.alice(mfa_serial=device.serial)
         kept = await alice.role()
-        assert ["not tried yet: it needs an MFA code first"] == kept["notes"]
+        assert "not tried yet: it needs an MFA code first" == kept["notes"][-1]
         for name in ("alice", "admin"):
             reply = await alice.ask("get", profile=name)
             assert f'MFA code needed for "{name}"; run: awsvault mfa {name}' == reply["error"]["line"]

@@ -134,13 +134,14 @@ def _role(body: Body, profile: RoleProfile, durations: Durations, above: tuple[s
         raise Usage(
             f'"{profile.name}" is in {profile.partition}, but its source "{source.name}" in {source.partition}'
         )
-    duration_s = profile.duration_s or durations.role
     parent: Step
     if isinstance(source, RoleProfile):
         parent = _role(body, source, durations, (*above, profile.name))
-        duration_s = min(duration_s, CHAINED_DURATION_S)
     else:
         parent = _signer(source, profile, durations)
+    duration_s = profile.duration_s or durations.role
+    if not isinstance(parent, KeyStep):
+        duration_s = min(duration_s, CHAINED_DURATION_S)
     return RoleStep(
         parent,
         profile.name,
@@ -181,4 +182,5 @@ def user_name(profile: KeyProfile) -> str | None:
 
 
 def is_chained(step: Step) -> bool:
-    return isinstance(step, RoleStep) and isinstance(step.source, RoleStep)
+    """Is it signed by a session? STS counts an MFA session as a chain, too, and gives it an hour at most."""
+    return isinstance(step, RoleStep) and not isinstance(step.source, KeyStep)

@@ -67,7 +67,9 @@ async def add_role(service: Service, call: Call) -> Frame:
 
 def _notes_on(profile: RoleProfile, step: Step) -> list[str]:
     if chain.is_chained(step):
-        return ["a role that a role assumes lasts an hour at most: AWS's rule"]
+        return [
+            "a role that is assumed by a session (with MFA, or by another role) lasts an hour at most: AWS's rule"
+        ]
     return (
         []
         if profile.source_identity is None

@@ -108,6 +108,11 @@ async def console(service: Service, call: Call) -> Frame:
     """A URL that signs a browser in. The sign-in endpoint takes no GetSessionToken session, so a key is federated."""
     profile = service.keeper.body.profile(check_name(call["profile"]))
     step = _console_step(service, profile)
+    if call["duration_s"] is not None and (isinstance(step, FederationStep) or chain.is_chained(step)):
+        raise Usage(
+            "AWS lets only a role that a key assumes choose how long the console session is",
+            hint="leave out --duration",
+        )
     epoch = service.keeper.epoch
     try:
         session = await service.broker.session(step)
