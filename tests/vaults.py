@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from vaultd.core import vault
 from vaultd.core.envelope import KdfBounds, KdfCost
-from vaultd.core.records import Key, KeyProfile
+from vaultd.core.keys import Key
+from vaultd.core.records import KeyProfile
 from vaultd.core.secret import Secret
 
 COST = KdfCost(memory_kib=8, passes=1)

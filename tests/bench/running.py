@@ -18,7 +18,8 @@ from typing import Any, Self
 
 from vaultd.core import envelope, vault
 from vaultd.core.envelope import KdfCost
-from vaultd.core.records import Body, Key, KeyProfile
+from vaultd.core.keys import Key
+from vaultd.core.records import Body, KeyProfile
 from vaultd.core.secret import Secret
 from vaultd.edge.store import LocalStore
 from vaultd.wire import client, protocol

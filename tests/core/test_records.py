@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.vaults import NOW, key_profile
 from vaultd.core import canonical
 from vaultd.core.fields import check_name
-from vaultd.core.records import Body, Key, KeyProfile, check_credentials
+from vaultd.core.keys import Key
+from vaultd.core.records import Body, KeyProfile, check_credentials
 from vaultd.core.rows import decode, encode
 from vaultd.core.secret import Secret
 from vaultd.wire.errors import FormatTooNew, NoSuchProfile, Usage, VaultDamaged

@@ -10,7 +10,8 @@ from typing import Any
 from tests.fake_aws import AccessKey, FakeAws, Fault, Gate
 from vaultd.core import chain
 from vaultd.core.chain import Durations, KeyStep, SessionStep, Step
-from vaultd.core.records import Body, Key, KeyProfile, Profile
+from vaultd.core.keys import Key
+from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.secret import Secret
 from vaultd.core.sessions import Credentials, Session
 from vaultd.edge.aws import Aws

@@ -18,7 +18,8 @@ from tests.vectors.refused import refused_vectors
 from vaultd.core import envelope, vault
 from vaultd.core.envelope import KdfCost
 from vaultd.core.header import Slot
-from vaultd.core.records import Body, Key, KeyProfile
+from vaultd.core.keys import Key
+from vaultd.core.records import Body, KeyProfile
 from vaultd.core.rows import encode
 from vaultd.core.secret import Secret
 

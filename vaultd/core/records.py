@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Final, Literal, get_args
 
 from vaultd.core.fields import check, check_mfa_serial, check_name, check_optional, check_region, check_times
+from vaultd.core.keys import ACCESS_KEY_ID, SECRET_KEY, Key
 from vaultd.core.roles import RoleProfile, check_policies
+from vaultd.core.rotation import Rotation
 from vaultd.core.secret import Secret
 from vaultd.wire.errors import NoSuchProfile, Usage, printable
 
@@ -20,29 +22,11 @@ Serve = Literal["session", "key"]
 SERVE: Final = frozenset(get_args(Serve))
 PARTITIONS: Final = frozenset({"aws", "aws-cn", "aws-us-gov"})
 
-_ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9_]{16,128}\Z")  # IAM's own pattern: nothing is judged by a prefix
-_SECRET_KEY = re.compile(rb"[!-~]{16,128}\Z")
 _ACCOUNT = re.compile(r"[0-9]{12}\Z")
 _ARN = re.compile(r"arn:[!-~]{1,2044}\Z")
 MAX_WORDS = 32
 _WORD = re.compile(r"[ -~]{1,1024}\Z")
 _SETTINGS_HASH = re.compile(r"[!-~]{1,128}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An AWS access key. `created_at` is IAM's CreateDate, None when IAM did not tell."""
-
-    access_key_id: str
-    secret: Secret
-    created_at: datetime | None
-    added_at: datetime
-
-    def __post_init__(self) -> None:
-        check(_ACCESS_KEY_ID, self.access_key_id, "the access key id")
-        if not _SECRET_KEY.match(self.secret.reveal_bytes()):
-            raise Usage("the secret access key has a form that AWS does not give out")
-        check_times(self.created_at, self.added_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +101,7 @@ class MfaSession:
     expires_at: datetime
 
     def __post_init__(self) -> None:
-        check(_ACCESS_KEY_ID, self.access_key_id, "the session's key id")
+        check(ACCESS_KEY_ID, self.access_key_id, "the session's key id")
         check_times(self.expires_at)
 
 
@@ -131,6 +115,7 @@ class Body:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     settings_hash: str | None = None
     mfa_sessions: Mapping[MfaDevice, MfaSession] = field(default_factory=dict)
+    rotations: Mapping[str, Rotation] = field(default_factory=dict)  # by profile; at most one each
 
     def __post_init__(self) -> None:
         check_optional(_SETTINGS_HASH, self.settings_hash, "the settings' hash")
@@ -161,12 +146,18 @@ class Body:
     def without(self, name: str) -> "Body":
         """Raises NoSuchProfile."""
         self.profile(name)
-        return replace(self, profiles={n: p for n, p in self.profiles.items() if n != name})
+        kept = {n: p for n, p in self.profiles.items() if n != name}
+        return replace(self.with_rotation(name, None), profiles=kept)
 
     def with_mfa_session(self, device: MfaDevice, session: MfaSession, now: datetime) -> "Body":
         """The one of this device instead of the one before; those that are over go."""
         alive = {known: kept for known, kept in self.mfa_sessions.items() if kept.expires_at > now}
         return replace(self, mfa_sessions={**alive, device: session})
+
+    def with_rotation(self, name: str, rotation: Rotation | None) -> "Body":
+        """The open rotation of a profile; None closes it."""
+        others = {known: kept for known, kept in self.rotations.items() if known != name}
+        return replace(self, rotations=others if rotation is None else {**others, name: rotation})
 
     def with_settings_hash(self, settings_hash: str | None) -> "Body":
         return replace(self, settings_hash=settings_hash)
@@ -182,14 +173,14 @@ def check_credentials(access_key_id: str, secret: str) -> tuple[str, Secret, lis
     secret = _trim(secret, "the secret access key", notes)
     if re.match(r"A[KS]IA[A-Z0-9]{16}\Z", secret):
         raise Usage("the access key id stands where the secret access key belongs")
-    if not _ACCESS_KEY_ID.match(access_key_id):
+    if not ACCESS_KEY_ID.match(access_key_id):
         raise Usage("that is not an access key id: 16 to 128 letters, digits and _")
     if access_key_id.startswith("ASIA"):
         raise Usage(
             "that is a temporary key: it needs its session token and expires within hours, so it cannot be kept",
             hint="add the key of an IAM user (AKIA...)",
         )
-    if not secret.isascii() or not _SECRET_KEY.match(secret.encode()):
+    if not secret.isascii() or not SECRET_KEY.match(secret.encode()):
         raise Usage("that is not a secret access key: 16 to 128 printable characters without spaces")
     return access_key_id, Secret(secret), notes
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from vaultd.core import canonical
 from vaultd.core.canonical import from_time, to_time
-from vaultd.core.records import Body, Key, KeyProfile, MfaSession, Profile
+from vaultd.core.keys import Key
+from vaultd.core.records import Body, KeyProfile, MfaSession, Profile
 from vaultd.core.roles import RoleProfile
+from vaultd.core.rotation import Rotation
 from vaultd.core.secret import Secret
 from vaultd.wire.errors import FormatTooNew, Usage, VaultDamaged
 
@@ -21,7 +23,8 @@ _ROLE = "role"
 _KEY_COLUMNS = 14
 _EXTRA_COLUMNS = 5  # only when one of them says something: a row has one spelling
 _ROLE_COLUMNS = 16
-_MEMBERS = {"profiles", "settings_hash", "mfa_sessions"}
+_ROTATION_COLUMNS = 14
+_MEMBERS = {"profiles", "settings_hash", "mfa_sessions", "rotations"}
 _DAMAGED = "the vault's body is damaged"
 _NEWER = "the vault holds something that only a newer awsvault knows"
 
@@ -39,6 +42,8 @@ def encode(body: Body) -> bytes:
         fields["mfa_sessions"] = [
             _mfa_row(device, body.mfa_sessions[device]) for device in sorted(body.mfa_sessions)
         ]
+    if body.rotations:
+        fields["rotations"] = [_rotation_row(name, body.rotations[name]) for name in sorted(body.rotations)]
     return canonical.encode(fields)
 
 
@@ -96,6 +101,29 @@ def _mfa_row(device: tuple[str, str], session: MfaSession) -> Row:
     return (*device, session.access_key_id, session.secret.reveal(), token, from_time(session.expires_at))
 
 
+def _rotation_row(name: str, rotation: Rotation) -> Row:
+    return (
+        name,
+        rotation.run,
+        rotation.state,
+        from_time(rotation.since),
+        from_time(rotation.started_at),
+        rotation.host,
+        _key_columns(rotation.old),
+        _key_columns(rotation.new) if rotation.new else None,
+        rotation.known,
+        rotation.back,
+        rotation.hurry,
+        rotation.force,
+        rotation.waits,
+        _time(rotation.look_at),
+    )
+
+
+def _key_columns(key: Key) -> Row:
+    return key.access_key_id, key.secret.reveal(), _time(key.created_at), from_time(key.added_at)
+
+
 def _time(moment: datetime | None) -> int | None:
     return None if moment is None else from_time(moment)
 
@@ -123,7 +151,7 @@ def decode(data: bytes | memoryview) -> Body:
         profiles = {profile.name: profile for profile in rows}
         if len(profiles) != len(rows) or list(profiles) != sorted(profiles):
             raise VaultDamaged(_DAMAGED)
-        return Body(profiles, fields["settings_hash"], _mfa_sessions(fields))
+        return Body(profiles, fields["settings_hash"], _mfa_sessions(fields), _rotations(fields))
     except (ValueError, TypeError, LookupError, AttributeError, Usage):
         raise VaultDamaged(_DAMAGED) from None
 
@@ -223,3 +251,39 @@ def _mfa_sessions(fields: dict[str, Any]) -> dict[tuple[str, str], MfaSession]:
     if len(found) != len(rows) or list(found) != sorted(found) or ("mfa_sessions" in fields and not rows):
         raise VaultDamaged(_DAMAGED)
     return found
+
+
+def _rotations(fields: dict[str, Any]) -> dict[str, Rotation]:
+    rows = fields.get("rotations", [])
+    if any(len(row) > _ROTATION_COLUMNS for row in rows):
+        raise FormatTooNew(_NEWER)
+    found = {row[0]: _rotation(row) for row in rows}
+    if len(found) != len(rows) or list(found) != sorted(found) or ("rotations" in fields and not rows):
+        raise VaultDamaged(_DAMAGED)
+    return found
+
+
+def _rotation(row: list[Any]) -> Rotation:
+    _, run, state, since, started, host, old, new, known, back, hurry, force, waits, look_at = row
+    if not all(isinstance(flag, bool) for flag in (back, hurry, force)):
+        raise VaultDamaged(_DAMAGED)
+    return Rotation(
+        run,
+        state,
+        to_time(since),
+        to_time(started),
+        host,
+        _key_of(old),
+        _key_of(new) if new else None,
+        tuple(known),
+        back,
+        hurry,
+        force,
+        waits,
+        _moment(look_at),
+    )
+
+
+def _key_of(columns: list[Any]) -> Key:
+    key_id, secret, created, added = columns
+    return Key(key_id, Secret(secret.encode()), _moment(created), to_time(added))

@@ -8,7 +8,8 @@ from typing import Any
 from vaultd.core import chain, records
 from vaultd.core.chain import Step
 from vaultd.core.fields import check_name
-from vaultd.core.records import Body, Key, KeyProfile, Profile
+from vaultd.core.keys import Key
+from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.roles import RoleProfile
 from vaultd.core.sessions import Credentials
 from vaultd.edge import vetting
