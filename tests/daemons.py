@@ -66,19 +66,29 @@ class Daemon:
         config: str = "",
         uid: int | None = None,
         entry: Sequence[str] = (str(ENTRY),),
+        preamble: str = "",
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        """`preamble` is Python that runs before the tests' entry point, in every image: shorter timers, a planted bug."""
         self.uid = os.getuid() if uid is None else uid
         self._home = Home(self.uid)
         self.home = self._home.path
-        self.entry = entry
+        self.entry = (self._with_preamble(preamble),) if preamble else entry
         self.daemon_environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.prefix: tuple[str, ...] = as_uid(self.uid)  # what stands before the interpreter in its argv
         self.interpreter: tuple[str, ...] = (sys.executable, "-I")
+        self.pass_fds: tuple[int, ...] = ()
         self.may_stumble = False  # set by a test that provokes an unexpected exception
         if config:
             self.configure(config)
+
+    def _with_preamble(self, code: str) -> str:
+        path = self._home.base / "entry.py"
+        path.write_text(
+            f"{code}\nexec(compile(open({str(ENTRY)!r}).read(), {str(ENTRY)!r}, 'exec'))\n", "utf-8"
+        )
+        return str(path)
 
     # --- the process
 
@@ -105,6 +115,7 @@ class Daemon:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # so that it moves to vaultd.log, as when `awsvault unlock` starts it
             env=self.environment(self.daemon_environment),
+            pass_fds=self.pass_fds,
             start_new_session=True,
         )
         until(lambda: self._answers(answers or self._is_up), "the daemon's first answer")

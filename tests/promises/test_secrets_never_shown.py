@@ -6,6 +6,7 @@ searched once more when its test ends, so the whole suite stands behind this pro
 """
 
 import asyncio
+import builtins
 import collections.abc
 import contextlib
 import dataclasses
@@ -33,7 +34,7 @@ import pytest
 import vaultd
 from tests import canary, procfs
 from tests.conftest import DaemonFactory
-from tests.daemons import AWSVAULT, ENTRY, Daemon, until
+from tests.daemons import AWSVAULT, Daemon, until
 from vaultd.core.secret import Secret
 from vaultd.edge.calls import Call
 from vaultd.edge.peer import Peer
@@ -188,7 +189,7 @@ def test_a_secret_on_a_parents_command_line_is_not_kept(
 
 # --- what goes wrong inside
 
-STUMBLING = f"""
+STUMBLING = """
 import asyncio
 from vaultd.edge import handlers
 from vaultd.edge.calls import Field
@@ -198,20 +199,15 @@ async def stumble_later(service, call):
     async def later():
         raise RuntimeError(call["text"])
     asyncio.get_running_loop().create_task(later())
-    return {{}}
+    return {}
 for handler in (stumble, stumble_later):
-    handlers.OPERATIONS[handler.__name__] = handlers.Operation(handler, {{"text": Field(str)}}, while_locked=True)
-exec(compile(open({str(ENTRY)!r}).read(), {str(ENTRY)!r}, "exec"))
+    handlers.OPERATIONS[handler.__name__] = handlers.Operation(handler, {"text": Field(str)}, while_locked=True)
 """
 
 
-def test_an_unexpected_exception_is_reported_without_what_it_says(
-    daemons: DaemonFactory, tmp_path: Path
-) -> None:
+def test_an_unexpected_exception_is_reported_without_what_it_says(daemons: DaemonFactory) -> None:
     """The tests' entry point adds an operation that fails as a bug would: with the request's secret in its message."""
-    entry = tmp_path / "stumbling.py"
-    entry.write_text(STUMBLING, "utf-8")
-    daemon = daemons(entry=(str(entry),)).start()
+    daemon = daemons(preamble=STUMBLING).start()
     daemon.may_stumble = True
     reply = daemon.ask(protocol.encode(protocol.request("stumble", text=SECRET)))
     assert "vaultd met an unexpected RuntimeError; run: awsvault daemon logs" == reply["error"]["line"]
@@ -219,13 +215,9 @@ def test_an_unexpected_exception_is_reported_without_what_it_says(
     assert not canary.found_in(everything_of(daemon))
 
 
-def test_a_task_that_fails_unseen_is_not_logged_with_what_it_says(
-    daemons: DaemonFactory, tmp_path: Path
-) -> None:
+def test_a_task_that_fails_unseen_is_not_logged_with_what_it_says(daemons: DaemonFactory) -> None:
     """asyncio itself reports such a task, with its exception's text, unless it is told otherwise."""
-    entry = tmp_path / "stumbling.py"
-    entry.write_text(STUMBLING, "utf-8")
-    daemon = daemons(entry=(str(entry),)).start()
+    daemon = daemons(preamble=STUMBLING).start()
     daemon.may_stumble = True
     for _ in range(3):
         daemon.ask(protocol.encode(protocol.request("stumble_later", text=SECRET)))
@@ -287,48 +279,63 @@ def dataclasses_of_the_daemon() -> list[type]:
     ]
 
 
-def mentions_secret(kind: Any) -> bool:
+def mentions_secret(kind: Any, within: tuple[Any, ...] = ()) -> bool:
     """Can a value of this type hold a Secret?"""
+    if kind in within or typing.get_origin(kind) is collections.abc.Callable:
+        return False
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return any(map(mentions_secret, typing.get_type_hints(kind).values()))
-    return kind is Secret or any(map(mentions_secret, typing.get_args(kind)))
+        hints = typing.get_type_hints(kind).values()
+        return any(mentions_secret(hint, (*within, kind)) for hint in hints)
+    return kind is Secret or any(mentions_secret(part, within) for part in typing.get_args(kind))
 
 
-def example(kind: Any) -> Any:
+SIMPLE: dict[Any, Any] = {
+    Secret: Secret(SECRET),
+    str: "text",
+    int: 1,
+    float: 1.0,
+    bool: False,
+    bytes: b"bytes",
+    datetime: datetime(2024, 1, 1, tzinfo=UTC),
+    Any: None,
+    type(None): None,
+}
+
+
+def example(kind: Any, within: tuple[Any, ...] = ()) -> Any:
     """A value of the type, with SECRET wherever a Secret can be."""
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         value = object.__new__(kind)  # past the checks of its form, which have their own tests
         for name, hint in typing.get_type_hints(kind).items():
-            object.__setattr__(value, name, example(hint))
+            object.__setattr__(value, name, example(hint, (*within, kind)))
         return value
-    simple: dict[Any, Any] = {
-        Secret: Secret(SECRET),
-        str: "text",
-        int: 1,
-        bool: False,
-        bytes: b"bytes",
-        datetime: datetime(2024, 1, 1, tzinfo=UTC),
-        Any: None,
-        type(None): None,
-    }
-    if kind in simple:
-        return simple[kind]
-    arguments = typing.get_args(kind)
-    origin = typing.get_origin(kind)
-    if origin is typing.Literal:
-        return arguments[0]
-    if origin in (dict, collections.abc.Mapping):
-        return {example(arguments[0]): example(arguments[1])}
-    if origin is asyncio.Future:
-        with contextlib.closing(asyncio.new_event_loop()) as loop:
-            future = loop.create_future()
-            future.set_result(example(arguments[0]))
-            return future
-    if origin is tuple:
-        return (example(arguments[0]),)
-    if origin in (types.UnionType, typing.Union):
-        return example(next(filter(mentions_secret, arguments), arguments[-1]))
-    raise AssertionError(f"say how to make an example of {kind}")
+    if kind in SIMPLE:
+        return SIMPLE[kind]
+    parts = typing.get_args(kind)
+    match typing.get_origin(kind):
+        case typing.Literal:
+            return parts[0]
+        case builtins.dict | collections.abc.Mapping:
+            return {example(parts[0], within): example(parts[1], within)}
+        case builtins.tuple:
+            return (example(parts[0], within),)
+        case types.UnionType | typing.Union:
+            fresh = [part for part in parts if part not in within]
+            return example(next((part for part in fresh if mentions_secret(part, within)), fresh[-1]), within)
+        case builtins.set:
+            return {example(parts[0], within)}
+        case asyncio.Future | asyncio.Task:
+            return done(example(parts[0], within))
+        case _:
+            assert not mentions_secret(kind, within), f"say how to make an example of {kind}"
+            return None
+
+
+def done(result: Any) -> Any:
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        future = loop.create_future()
+        future.set_result(result)
+        return future
 
 
 def traceback_with_locals(value: object) -> str:
