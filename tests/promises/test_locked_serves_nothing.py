@@ -3,16 +3,18 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests import canary
 from tests.conftest import DaemonFactory
-from tests.daemons import Daemon
+from tests.daemons import Daemon, until
 from vaultd.core import recovery_code
 from vaultd.edge.handlers import OPERATIONS
 from vaultd.wire import protocol
+from vaultd.wire.errors import WrongPassphrase
 from vaultd.wire.protocol import Frame
 
 #: What may be asked of a locked daemon. Whoever adds one says below what it may answer.
@@ -162,3 +164,48 @@ def test_a_wrong_guess_opens_nothing(daemon: Daemon, op: str, fields: dict[str, 
     assert "wrong-passphrase" == reply["error"]["code"]
     assert "locked" == daemon.await_new_image(before)["state"]
     assert "locked" == daemon.ask(frame("get"))["error"]["code"]
+
+
+# --- an unlock under way when the lock comes
+
+UNLOCK = protocol.encode(protocol.request("unlock", passphrase=canary.PASSPHRASE))
+SLOW = """
+import time
+from vaultd.core import vault
+quick = vault.unlock
+def slow(*arguments):
+    opened = quick(*arguments)
+    time.sleep(0.3)
+    return opened
+vault.unlock = slow
+"""
+
+
+def test_a_lock_wins_over_an_unlock_that_waits(daemon: Daemon) -> None:
+    """After a wrong guess the next one waits. Else its person is told that the vault is open, or it is."""
+    before = daemon.lock_and_wait()["instance"]
+    with pytest.raises(WrongPassphrase):
+        daemon.unlock(canary.NEW_PASSPHRASE)
+    daemon.await_new_image(before)
+    with daemon.connect() as sock, sock.makefile("rb") as replies:
+        sock.sendall(UNLOCK)
+        assert "progress" in protocol.decode(replies.readline())
+        daemon.lock_and_wait()
+        assert "locked" == protocol.decode(replies.readline())["error"]["code"]
+    assert "locked" == daemon.state()
+
+
+def test_a_lock_wins_over_an_unlock_that_derives(daemons: DaemonFactory) -> None:
+    daemon = daemons(preamble=SLOW).start()
+    daemon.init()
+    before = daemon.lock_and_wait()["instance"]
+    with daemon.connect() as sock, sock.makefile("rb") as replies:
+        sock.sendall(UNLOCK)
+        until(lambda: threads_of(daemon) > 1, "the derivation has begun")
+        daemon.call("lock")
+        assert "locked" == protocol.decode(replies.readline())["error"]["code"]
+    assert "locked" == daemon.await_new_image(before)["state"]
+
+
+def threads_of(daemon: Daemon) -> int:
+    return len(os.listdir(f"/proc/{daemon.pid}/task"))

@@ -149,17 +149,6 @@ def test_sigterm_lets_an_answer_under_way_arrive(daemon: Daemon) -> None:
         )
 
 
-def test_a_lock_in_the_middle_of_an_unlock_wins(daemon: Daemon) -> None:
-    """Else somebody is told that the vault is open, or it is."""
-    wrong_guess(daemon)
-    with daemon.connect() as sock, sock.makefile("rb") as replies:
-        sock.sendall(UNLOCK)
-        assert "progress" in protocol.decode(replies.readline())
-        daemon.lock_and_wait()
-        assert "locked" == protocol.decode(replies.readline())["error"]["code"]
-    assert "locked" == daemon.state()
-
-
 # --- the inherited socket
 
 
