@@ -71,12 +71,12 @@ class Daemon:
     ) -> None:
         """`preamble` is Python that runs before the tests' entry point, in every image: shorter timers, a planted bug."""
         self.uid = os.getuid() if uid is None else uid
+        self.prefix: tuple[str, ...] = as_uid(self.uid)  # what stands before the interpreter in its argv
         self._home = Home(self.uid)
         self.home = self._home.path
         self.entry = (self._with_preamble(preamble),) if preamble else entry
         self.daemon_environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
-        self.prefix: tuple[str, ...] = as_uid(self.uid)  # what stands before the interpreter in its argv
         self.interpreter: tuple[str, ...] = (sys.executable, "-I")
         self.pass_fds: tuple[int, ...] = ()
         self.may_stumble = False  # set by a test that provokes an unexpected exception
