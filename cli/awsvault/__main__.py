@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Entry: `get` takes the short way (no typer, no json), everything else goes to the app."""
+"""Entry: `get` takes the short way (no typer, no json), `exec` without options a shorter one, the rest goes to the app."""
 
 import sys
 
@@ -10,6 +10,10 @@ def main() -> None:
             _get(None, name)
         case ["--home", home, "get", name] if not name.startswith("-"):
             _get(home, name)
+        case ["exec", name, "--", *words] if not name.startswith("-"):
+            _exec(None, name, words)
+        case ["--home", home, "exec", name, "--", *words] if not name.startswith("-"):
+            _exec(home, name, words)
         case _:
             pass
     try:
@@ -23,6 +27,12 @@ def _get(home: str | None, name: str) -> None:
     from awsvault.get import main as get
 
     get(home, name)
+
+
+def _exec(home: str | None, name: str, words: list[str]) -> None:
+    from awsvault.running import Wish, main
+
+    main(home, Wish(name, tuple(words)))
 
 
 if __name__ == "__main__":

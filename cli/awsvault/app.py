@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line as a whole: global options, which module a command lives in, and how every failure ends.
-
-A failure is one line on stderr and an exit status, never a traceback: a traceback may hold a secret.
-"""
+"""The command line as a whole: global options, which module a command lives in, and what typer complains of."""
 
 import os
 import re
@@ -15,11 +12,12 @@ from typer._click import Command, Context
 from typer._click import exceptions as click
 from typer.core import TyperGroup
 
-from awsvault import output
-from vaultd.wire.errors import Usage, VaultError
+from awsvault import failures, output
+from vaultd.wire.errors import Usage
 
-COMMANDS = tuple("init unlock lock status add list show edit remove get passwd recover daemon help".split())
-INTERRUPTED = 130
+COMMANDS = tuple(
+    "init unlock lock status add add-role list show edit remove get exec env console mfa passwd recover daemon help".split()
+)
 
 
 class Commands(TyperGroup):
@@ -31,7 +29,7 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:
             return None
-        command = typer.main.get_command(import_module(f"awsvault.commands.{cmd_name}").app)
+        command = typer.main.get_command(import_module(f"awsvault.commands.{cmd_name.replace('-', '_')}").app)
         command.name = cmd_name
         return command
 
@@ -92,23 +90,13 @@ def run(args: list[str]) -> int:
         status = typer.main.get_command(app)(args=args, prog_name="awsvault", standalone_mode=False)
         if sys.stdout:
             sys.stdout.flush()
-    except VaultError as error:
-        return _fail(error.line, error.exit_status)
     except click.UsageError as error:
-        return _fail(_usage(error).line, Usage.exit_status)
-    except (typer.Abort, EOFError, KeyboardInterrupt):
-        return INTERRUPTED  # who pressed Ctrl-C or Ctrl-D knows
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it ends
-        return 1
-    except Exception as error:  # noqa: BLE001 - the outermost frame
-        return _fail(f"unexpected {type(error).__name__} at {_place(error)}; please report this line", 1)
+        return failures.end(_usage(error))
+    except typer.Abort:
+        return failures.INTERRUPTED
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost frame
+        return failures.end(error)
     return status if isinstance(status, int) else 0
-
-
-def _fail(line: str, status: int) -> int:
-    output.say(f"awsvault: {line}")
-    return status
 
 
 def _usage(error: click.UsageError) -> Usage:
@@ -139,11 +127,3 @@ def _fact(error: click.UsageError) -> str:
 
 def _option(typed: str) -> str:
     return typed if re.fullmatch(r"--?[a-z-]{1,24}", typed) else "like that"
-
-
-def _place(error: BaseException) -> str:
-    """Where it was raised, and nothing of what was in hand there."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"

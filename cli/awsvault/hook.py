@@ -103,6 +103,24 @@ def names(home: str | None) -> list[str]:
     return [hook.name for hook in awsfiles.hooks(config) if hook.home == home]
 
 
+def region(name: str, home: str | None) -> str | None:
+    """The region that tools with `--profile` would use; None when the file says none or cannot be read."""
+    try:
+        return awsfiles.region(AwsFile(_read(config_path())[1], "config"), Hook(name, home))
+    except (Usage, Refused, StorageFailed):
+        return None
+
+
+def beats_endpoint(name: str, home: str | None) -> str | None:
+    """What in [default] gives programs other credentials than the container endpoint: SDKs look there first."""
+    try:
+        config, credentials = (AwsFile(_read(path)[1], path) for path in (config_path(), credentials_path()))
+        found = awsfiles.rivals(config, credentials, Hook(name, home), "default")
+    except (Usage, Refused, StorageFailed):
+        return None
+    return f"{found[0].where} line {found[0].line}: {found[0].key} of [default]" if found else None
+
+
 def find_program() -> str:
     """The absolute path under which every program will find us: what PATH finds, symlinks kept. Raises Usage.
 

@@ -86,8 +86,8 @@ def run(environment: dict[str, str], *words: str, **options: object) -> "subproc
             "recover --code-fd 0 --passphrase-fd 3",
             "no terminal to show the recovery code on; use --recovery-file FILE",
         ),
-        ("edit dev", "there is nothing to change; choose from --serve, --region, --mfa-serial"),
-        ("help nothing", "there is no such topic; choose from session, damaged, exit"),
+        ("edit dev", "there is nothing to change; run: awsvault edit --help"),
+        ("help nothing", "there is no such topic; choose from session, totp, damaged, exit"),
         (
             "daemon install",
             "units serve the usual places only; run with another home: awsvault --home DIR unlock",

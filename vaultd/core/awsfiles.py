@@ -85,12 +85,13 @@ def _profile_in(header: str) -> str | None:
     return words[1] if len(words) == 2 else None  # noqa: PLR2004 - the word profile and the name
 
 
-def rivals(config: IniFile, credentials: IniFile, hook: Hook) -> list[Rival]:
-    """Every setting of the profile, in both files, that competes with `hook`."""
-    plain = next((section for section in credentials.sections if section.header == hook.name), None)
+def rivals(config: IniFile, credentials: IniFile, hook: Hook, name: str | None = None) -> list[Rival]:
+    """Every setting of the profile, in both files, that competes with `hook`. `name`: when it is not the hook's."""
+    name = name or hook.name
+    plain = next((section for section in credentials.sections if section.header == name), None)
     return [
         Rival(file.where, option.first + 1, option.key)
-        for file, section in ((config, profile(config, hook.name)), (credentials, plain))
+        for file, section in ((config, profile(config, name)), (credentials, plain))
         for option in (section.options if section else ())
         if option.key in RIVALS
         or option.key.startswith("sso_")
@@ -118,6 +119,14 @@ def with_hook(config: IniFile, hook: Hook, program: str, region: str | None) -> 
     if process and process.value != line:
         edit.replace(process, f"{PROCESS} = {line}")
     return edit.text()
+
+
+def region(config: IniFile, hook: Hook) -> str | None:
+    """The region that stands beside the hook, or else in the profile of its name; None where there is none."""
+    asking = [section for section, _ in _asking(config, hook)]
+    sections = [*asking, *filter(None, [profile(config, hook.name)])]
+    found = [option.value for section in sections if (option := section.option("region"))]
+    return found[0] if found and re.fullmatch(_REGION, found[0]) else None
 
 
 def without_hook(config: IniFile, hook: Hook, region: str | None) -> str:

@@ -69,6 +69,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "passwd": Operation(vault_ops.passwd, {"old": _TEXT, "new": _TEXT, "allow_weak": _NO}, extends="person"),
     "names": Operation(profile_ops.names, audited=False, idempotent=True),
+    "region": Operation(profile_ops.region, _PROFILE, audited=False, idempotent=True),
     "list": Operation(profile_ops.list_profiles, extends="person", audited=False, idempotent=True),
     "show": Operation(profile_ops.show, _PROFILE, extends="person", audited=False, idempotent=True),
     "get": Operation(serving.get, {**_PROFILE, "serve": _MAYBE}, extends="program", idempotent=True),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operations on profiles that are there: names, list, show, edit, remove."""
+"""The operations on profiles that are there: names, region, list, show, edit, remove."""
 
 from dataclasses import replace
 
@@ -16,6 +16,11 @@ from vaultd.wire.protocol import Frame
 
 async def names(service: Service, _call: Call) -> Frame:
     return {"names": sorted(service.keeper.body.profiles)}
+
+
+async def region(service: Service, call: Call) -> Frame:
+    """What `exec` and `env` set beside the credentials; asked by programs, so it says no more and extends nothing."""
+    return {"region": service.keeper.body.profile(check_name(call["profile"])).region}
 
 
 async def list_profiles(service: Service, _call: Call) -> Frame:

@@ -19,7 +19,7 @@ class Connection:
     """One request and its answer. Knows the daemon's uid before it sends a byte."""
 
     def __init__(self, home: str | None, timeout_s: float = REPLY_TIMEOUT_S) -> None:
-        self._socket = _connect(home)
+        self._socket = connect(home)
         self._socket.settimeout(timeout_s)
         self._buffer = b""
 
@@ -69,7 +69,7 @@ class Connection:
         self._socket.close()
 
 
-def _connect(home: str | None) -> socket.socket:
+def connect(home: str | None) -> socket.socket:
     """Connect to the first socket of paths.socket_dirs that somebody of our uid listens on."""
     paths.need_home(home)
     for directory in paths.socket_dirs(home):
@@ -141,4 +141,4 @@ def call(
 
 
 #: Operations that may be asked twice when the daemon ended before the first byte of its answer.
-IDEMPOTENT = frozenset({"status", "names", "list", "show", "get", "lock", "unlock"})
+IDEMPOTENT = frozenset({"status", "names", "region", "list", "show", "get", "lock", "unlock"})
