@@ -22,6 +22,13 @@ Terraform that make IAM resources meet the same wall.
     awsvault edit PROFILE --serve key      hands out the key itself, with an end date that clients obey
     awsvault edit PROFILE --serve session  back again
 """,
+    "totp": """\
+Keeping the seed of an MFA device (awsvault edit PROFILE --totp-stdin) lets vaultd make the codes itself: no prompts.
+
+It is weaker. MFA is worth something because the code comes from another thing than the key; with both in one vault,
+whoever opens the vault has both. It still helps against a key that leaked by itself, and satisfies policies that ask
+for MFA. Otherwise: awsvault mfa PROFILE, once every twelve hours.
+""",
     "damaged": """\
 The vault file is not what was written, or its header was changed. It was not touched.
 

@@ -37,12 +37,13 @@ def command(
 
 def _row(profile: dict[str, Any]) -> list[Cell]:
     status = str(profile["status"])
+    is_role = profile["kind"] == "role"
     return [
         Cell(str(profile["profile"])),
-        Cell(str(profile["serve"])),
-        Cell(output.short_key(profile["access_key_id"])),
+        Cell("role" if is_role else str(profile["serve"])),
+        Cell(f"by {profile['source']}" if is_role else output.short_key(profile["access_key_id"])),
         Cell(profile["account"] or ""),
-        output.age_bar(profile["age_days"], max_days(profile), status),
+        Cell("") if is_role else output.age_bar(profile["age_days"], max_days(profile), status),
         Cell(_ago(profile["last_used_at"])),
         Cell(status, output.STYLES.get(status, "")),
     ]

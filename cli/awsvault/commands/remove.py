@@ -35,13 +35,18 @@ def command(
         if not prompts.available():
             raise Usage("no terminal to confirm on", hint="use --yes")
         where = f" of account {found['account']}" if found["account"] else ""
-        prompts.tell(
-            f"The vault forgets the secret of {profile}: key {output.short_key(found['access_key_id'])}{where}.\n"
-        )
+        if found["kind"] == "role":
+            prompts.tell(f"The vault forgets the role {found['role_arn']}.\n")
+        else:
+            key = output.short_key(found["access_key_id"])
+            prompts.tell(f"The vault forgets the secret of {profile}: key {key}{where}.\n")
         prompts.must_type(profile, f"Type {profile} to remove it:")
     removed = client.call("remove", home=home, profile=profile)
     if not no_config and hook.remove(profile, home, found["region"]):
         output.say(f"The hook is out of {hook.config_path()}.")
+    if found["kind"] == "role":
+        output.say(f"{profile} is removed. Its sessions live until they expire.")
+        return
     account = f" in account {removed['account']}" if removed["account"] else ""
     output.say(
         f"{profile} is removed. Its key {output.short_key(removed['access_key_id'])} still lives in AWS{account}: "

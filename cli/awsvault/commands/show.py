@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`awsvault show PROFILE`: everything that is kept about a key, but the secret."""
+"""`awsvault show PROFILE`: everything that is kept about a key or a role, but the secret."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,21 @@ FACTS = (
     ("arn", "arn"),
     ("partition", "partition"),
     ("region", "region"),
+    ("role", "role_arn"),
+    ("assumed by", "source"),
+    ("ext. id", "external_id"),
+    ("session", "session_name"),
+    ("duration", "duration_s"),
+    ("tags", "tags"),
+    ("transitive", "transitive_tags"),
+    ("identity", "source_identity"),
+    ("policies", "policy_arns"),
+    ("policy", "policy"),
     ("mfa", "mfa_serial"),
+    ("mfa of", "mfa_profile"),
+    ("mfa until", "mfa_expires_at"),
+    ("mfa seed", "totp"),
+    ("mfa by", "mfa_process"),
     ("created", "created_at"),
     ("added", "added_at"),
     ("verified", "verified_at"),
@@ -45,7 +59,17 @@ def command(
         output.answer_json(found)
         return
     for name, key in FACTS:
-        if found[key] is not None:
-            output.answer(f"{name:<10} {found[key]}")
+        if found.get(key) and not (found["kind"] == "role" and key in ("arn", "serve")):
+            output.answer(f"{name:<10} {_words(found[key])}")
+    if found["kind"] == "role":
+        return
     bar = output.age_bar(found["age_days"], max_days(found), found["status"])
     output.answer(f"{'age':<10} {bar.text} days")
+
+
+def _words(value: Any) -> str:
+    if value is True:
+        return "kept"
+    if isinstance(value, dict):
+        return " ".join(f"{key}={text}" for key, text in value.items())
+    return " ".join(value) if isinstance(value, list) else str(value)
