@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of rotation: what is due when, what a crash leaves, and when a key is proven ours."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.vaults import key_profile
+from vaultd.core import rotation as table
+from vaultd.core.keys import Key
+from vaultd.core.records import Body
+from vaultd.core.rotation import Periods, Rotation, Settlement, State
+from vaultd.core.rows import decode, encode
+from vaultd.core.secret import Secret
+from vaultd.wire.errors import Usage
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+PERIODS = Periods(grace=24 * HOUR, soak=168 * HOUR)
+OLD = Key("AKIAOLD0000000000000", Secret("o" * 40), NOW, NOW)
+NEW = Key("AKIANEW0000000000000", Secret("n" * 40), NOW, NOW)
+
+
+def run(state: State, **facts: object) -> Rotation:
+    known = (OLD.access_key_id,)
+    new = None if state in ("intent", "uncertain") else NEW
+    begun = Rotation("0123456789abcdef", state, NOW, NOW, "host", OLD, new, known)
+    return replace(begun, **facts)  # type: ignore[arg-type]  # the fields of a Rotation
+
+
+@pytest.mark.parametrize(
+    ("state", "hurry", "due"),
+    [
+        ("uncertain", False, NOW),
+        ("created", False, NOW),
+        ("verified", False, NOW),
+        ("grace", False, NOW + 24 * HOUR),
+        ("grace", True, NOW),
+        ("deactivating", False, NOW),
+        ("soak", False, NOW + 168 * HOUR),
+        ("soak", True, NOW),
+        ("deleting", False, NOW),
+    ],
+)
+def test_only_grace_and_soak_wait_and_not_in_a_hurry(state: State, due: datetime, *, hurry: bool) -> None:
+    assert due == table.due_at(run(state, hurry=hurry), PERIODS)
+
+
+def test_an_intent_that_is_found_again_is_uncertain() -> None:
+    """Nobody knows any more whether CreateAccessKey was sent."""
+    assert "uncertain" == table.resumed(run("intent"), NOW).state
+    for state in ("created", "grace", "deleting"):
+        assert run(state) == table.resumed(run(state), NOW)
+
+
+@pytest.mark.parametrize("state", ["created", "verified"])
+def test_before_promotion_a_rollback_undoes_the_new_key(state: State) -> None:
+    assert "undoing" == table.rolled_back(run(state), NOW).state
+
+
+@pytest.mark.parametrize("state", ["grace", "deactivating", "soak"])
+def test_after_promotion_a_rollback_exchanges_the_keys_and_begins_a_grace(state: State) -> None:
+    back = table.rolled_back(run(state, hurry=True, force=True), NOW + HOUR)
+    assert ("grace", NEW, OLD, True, NOW + HOUR) == (back.state, back.old, back.new, back.back, back.since)
+    assert (False, False) == (back.hurry, back.force), "the new key's users get their time, too"
+
+
+@pytest.mark.parametrize("state", ["intent", "uncertain", "deleting"])
+def test_where_there_is_no_way_back_it_says_so(state: State) -> None:
+    with pytest.raises(Usage):
+        table.rolled_back(run(state), NOW)
+
+
+@pytest.mark.parametrize(
+    ("listed", "proven", "minutes", "expected"),
+    [
+        (("X",), ("X",), 0, Settlement("delete", ("X",))),
+        (("X",), (), 0, Settlement("ask", ("X",))),
+        (("X",), None, 0, Settlement("ask", ("X",))),
+        (("X",), ("Y",), 60, Settlement("ask", ("X",))),
+        ((), ("X",), 0, Settlement("none", ())),
+        ((), (), 29, Settlement("wait", ())),
+        ((), (), 30, Settlement("none", ())),
+        ((), None, 30, Settlement("none", ())),
+    ],
+)
+def test_a_lost_key_is_ours_to_delete_only_with_proof(
+    listed: tuple[str, ...], proven: tuple[str, ...] | None, minutes: int, expected: Settlement
+) -> None:
+    found = (OLD.access_key_id, *listed)
+    assert expected == table.settled(run("uncertain"), found, proven, NOW + timedelta(minutes=minutes))
+
+
+def test_what_was_listed_before_is_never_a_candidate() -> None:
+    known = run("uncertain", known=(OLD.access_key_id, "THEIRS"))
+    found = (OLD.access_key_id, "THEIRS")
+    assert "delete" != table.settled(known, found, ("THEIRS",), NOW).verdict
+    assert () == table.strangers(known, found)
+
+
+@pytest.mark.parametrize(("minutes", "used"), [(-60, False), (0, False), (15, False), (16, True)])
+def test_a_use_after_the_promotion_keeps_the_old_key(minutes: int, *, used: bool) -> None:
+    assert used == table.used_since(run("grace"), NOW + timedelta(minutes=minutes))
+    assert not table.used_since(run("grace"), None)
+
+
+@pytest.mark.parametrize("state", sorted(table.STATES))
+def test_an_open_rotation_is_kept_in_every_state(state: State) -> None:
+    body = Body().with_profile(key_profile("dev")).with_rotation("dev", run(state, waits="for a code"))
+    assert body == decode(encode(body))
+    assert {} == body.with_rotation("dev", None).rotations == body.without("dev").rotations
+
+
+@pytest.mark.parametrize("facts", [{"run": "xyz"}, {"state": "dancing"}, {"new": None, "state": "grace"}])
+def test_what_is_no_rotation_is_not_made(facts: dict[str, object]) -> None:
+    with pytest.raises(Usage):
+        replace(run("created"), **facts)  # type: ignore[arg-type]  # wrong on purpose
