@@ -54,6 +54,8 @@ class Stage:
         finally:
             self.fake.open_gates()
             await sessions.broker.settle()
+            # A lock abandons its calls; the next test must not find them in the books of the stand-in that it shares.
+            await asyncio.to_thread(sessions.issuer._threads.shutdown)
 
     async def arrival(self, gate: Gate) -> None:
         """Until a call is under way."""
@@ -66,9 +68,13 @@ class Sessions:
     def __init__(self, stage: Stage, duration_s: int, patience_s: float) -> None:
         self.body = Body()
         self.duration_s = duration_s
-        issuer = Issuer(stage.aws, self._key, _no_code)
+        self.issuer = Issuer(stage.aws, self._key, _no_code)
         self.broker = Broker(
-            issuer.issue, stage.fake.clock.now, patience_s=patience_s, ahead_per_s=1e9, jitter=lambda: 0.0
+            self.issuer.issue,
+            stage.fake.clock.now,
+            patience_s=patience_s,
+            ahead_per_s=1e9,
+            jitter=lambda: 0.0,
         )
         self.forget = self.broker.forget
         self.settle = self.broker.settle
