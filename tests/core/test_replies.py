@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vaultd.core import replies
-from vaultd.core.replies import Identity, LastUsed
+from vaultd.core.replies import Identity, LastUsed, NewKey
 from vaultd.core.secret import Secret
 
 AT = datetime(2026, 11, 24, 3, 6, 38, tzinfo=UTC)
@@ -98,15 +98,45 @@ def test_nonsense_is_no_session(changed: dict[str, Any]) -> None:
         replies.session({"Credentials": GIVEN | changed})
 
 
-def test_creation_date_is_that_of_the_very_key() -> None:
-    listed = [
-        {"AccessKeyId": "AKIAOTHER", "CreateDate": AT},
-        {"AccessKeyId": "AKIAMINE", "CreateDate": AT - timedelta(1)},
+LISTED = {"UserName": "alice", "AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "Status": "Active", "CreateDate": AT}
+
+
+def test_keys_are_listed_with_status_and_date() -> None:
+    other = LISTED | {"AccessKeyId": "AKIAI44QH8DHBEXAMPLE", "Status": "Inactive"}
+    told = replies.keys({"AccessKeyMetadata": [LISTED, other]})
+    assert [("AKIAIOSFODNN7EXAMPLE", True, AT), ("AKIAI44QH8DHBEXAMPLE", False, AT)] == [
+        (key.access_key_id, key.active, key.created_at) for key in told
     ]
-    assert AT - timedelta(1) == replies.created_at({"AccessKeyMetadata": listed}, "AKIAMINE")
-    assert replies.created_at({"AccessKeyMetadata": listed}, "AKIAUNKNOWN") is None
+    assert not replies.keys({"AccessKeyMetadata": [LISTED | {"Status": "Expired"}]})[0].active
+
+
+@pytest.mark.parametrize(
+    "changed", [{"AccessKeyId": "short"}, {"AccessKeyId": None}, {"Status": ...}, {"CreateDate": "today"}]
+)
+def test_list_with_nonsense_in_it_is_no_list(changed: dict[str, Any]) -> None:
+    spoilt = {name: value for name, value in (LISTED | changed).items() if value is not ...}
     with pytest.raises(NOT_BELIEVED):
-        replies.created_at({}, "AKIAMINE")
+        replies.keys({"AccessKeyMetadata": [LISTED, spoilt]})
+    with pytest.raises(NOT_BELIEVED):
+        replies.keys({})
+
+
+def test_new_key_comes_with_its_secret() -> None:
+    made = replies.new_key({"AccessKey": LISTED | {"SecretAccessKey": "s/+" * 10}})
+    assert NewKey("AKIAIOSFODNN7EXAMPLE", Secret("s/+" * 10), AT) == made
+    for secret in ("", "two words", None):
+        with pytest.raises(NOT_BELIEVED):
+            replies.new_key({"AccessKey": LISTED | {"SecretAccessKey": secret}})
+
+
+def test_page_says_where_the_next_one_begins() -> None:
+    tag = {"Tags": [{"Key": "owner", "Value": "caf\u00e9\x1b"}]}
+    assert ([("owner", "caf\u00e9\x1b")], None) == replies.page(tag | {"Marker": "x"}, replies.tags)
+    assert "m1" == replies.page(tag | {"IsTruncated": True, "Marker": "m1"}, replies.tags)[1]
+    with pytest.raises(NOT_BELIEVED):
+        replies.page(tag | {"IsTruncated": True}, replies.tags)
+    with pytest.raises(NOT_BELIEVED):
+        replies.tags({"Tags": [{"Key": "owner", "Value": 7}]})
 
 
 def test_key_never_used_has_no_last_use() -> None:

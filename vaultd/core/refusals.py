@@ -31,6 +31,10 @@ THROTTLED = frozenset(
     }
 )
 
+#: Of the refusals by status 4xx, those that do not say that nothing was done.
+_TIMEOUTS = frozenset({"RequestTimeout", "RequestTimeoutException"})
+_TIMEOUT_STATUS = 408
+
 _WRONG_CODE = "one time pass code"
 _WRONG_DEVICE = "verify your MFA serial number"
 _DENIAL = re.compile(
@@ -54,6 +58,12 @@ class Refusal:
     device: str | None = None
     duration_s: int | None = None
     region: str | None = None
+
+
+def is_definite(refusal: Refusal) -> bool:
+    """Was it certainly not done? By AWS's own word: a 4xx without a code comes from something in between."""
+    is_theirs = 400 <= refusal.status < 500 and bool(refusal.code)  # noqa: PLR2004  HTTP's own borders
+    return is_theirs and refusal.status != _TIMEOUT_STATUS and refusal.code not in _TIMEOUTS
 
 
 def explain(refusal: Refusal, credentials: Credentials, *, where: str) -> AwsFailed:

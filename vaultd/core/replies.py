@@ -6,15 +6,17 @@ TypeError, and becomes "did not answer as AWS does" at the edge: a captive porta
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from vaultd.core.secret import Secret
 from vaultd.core.sessions import Credentials, Session
 
 Reply = Mapping[str, Any]
+
+_Item = TypeVar("_Item")
 
 # AWS promises no lengths; these only keep nonsense out and an answer inside a frame of 64 KiB.
 _ARN = re.compile(r"arn:(aws[a-z-]{0,20}):(?:iam|sts)::([0-9]{12}):([!-~]{1,1600})\Z")
@@ -50,6 +52,22 @@ class LastUsed:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key as IAM lists it: without its secret, which IAM shows once."""
+
+    access_key_id: str
+    active: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    access_key_id: str
+    secret: Secret
+    created_at: datetime
+
+
 def identity(reply: Reply) -> Identity:
     arn = _ARN.match(reply["Arn"])
     if arn is None or arn[2] != reply["Account"]:
@@ -59,16 +77,36 @@ def identity(reply: Reply) -> Identity:
 
 def session(reply: Reply) -> Session:
     given = reply["Credentials"]
-    if not _KEY_ID.match(given["AccessKeyId"]):
-        raise ValueError("not a key id")
+    key_id = _key_id(given["AccessKeyId"])
     secret, token = Secret(_word(given["SecretAccessKey"])), Secret(_word(given["SessionToken"]))
-    return Session(Credentials(given["AccessKeyId"], secret, token), _utc(given["Expiration"]))
+    return Session(Credentials(key_id, secret, token), _utc(given["Expiration"]))
 
 
-def created_at(reply: Reply, access_key_id: str) -> datetime | None:
-    """When this key was made; None when the list does not hold it."""
-    mine = [key for key in reply["AccessKeyMetadata"] if key["AccessKeyId"] == access_key_id]
-    return _utc(mine[0]["CreateDate"]) if mine else None
+def page(reply: Reply, read: Callable[[Reply], Sequence[_Item]]) -> tuple[Sequence[_Item], str | None]:
+    """One page of a list of IAM's, and the mark that the next one begins at; None after the last."""
+    return read(reply), _word(reply["Marker"]) if reply.get("IsTruncated") else None
+
+
+def keys(reply: Reply) -> list[ListedKey]:
+    return [
+        ListedKey(_key_id(key["AccessKeyId"]), key["Status"] == "Active", _utc(key["CreateDate"]))
+        for key in reply["AccessKeyMetadata"]
+    ]
+
+
+def new_key(reply: Reply) -> NewKey:
+    key = reply["AccessKey"]
+    secret = Secret(_word(key["SecretAccessKey"]))
+    return NewKey(_key_id(key["AccessKeyId"]), secret, _utc(key["CreateDate"]))
+
+
+def tags(reply: Reply) -> list[tuple[str, str]]:
+    """Whatever anybody wrote on a user: of any content, and untrusted."""
+    return [(_text(tag["Key"]), _text(tag["Value"])) for tag in reply["Tags"]]
+
+
+def attached_policies(reply: Reply) -> list[str]:
+    return [_word(policy["PolicyArn"]) for policy in reply["AttachedPolicies"]]
 
 
 def last_used(reply: Reply) -> LastUsed | None:
@@ -77,6 +115,18 @@ def last_used(reply: Reply) -> LastUsed | None:
     if "LastUsedDate" not in use:
         return None
     return LastUsed(_word(use["ServiceName"]), _word(use["Region"]), _utc(use["LastUsedDate"]))
+
+
+def _key_id(text: str) -> str:
+    if not _KEY_ID.match(text):
+        raise ValueError("not a key id")
+    return text
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError("not a text")
+    return text
 
 
 def _word(text: str) -> str:

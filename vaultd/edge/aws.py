@@ -18,6 +18,7 @@ from vaultd.core.refusals import DENIED, UNKNOWN_KEY
 from vaultd.core.replies import Identity, LastUsed
 from vaultd.core.sessions import Credentials, Session
 from vaultd.edge.boto import ATTEMPTS, CONNECT_TIMEOUT_S, READ_TIMEOUT_S, UNREACHABLE, Boto
+from vaultd.edge.iam import Iam
 from vaultd.wire.errors import AwsFailed, Usage
 
 __all__ = ["Aws", "AwsSettings", "Identity", "LastUsed"]
@@ -48,6 +49,7 @@ class Aws:
             read_timeout_s=read_timeout_s,
             attempts=attempts,
         )
+        self.iam = Iam(self._boto)
 
     def warm_up(self) -> None:
         """Pay now for what the first call would wait for; asks nobody."""
@@ -62,7 +64,7 @@ class Aws:
         asked: list[str] = []
         for partition in sorted(HOME_REGION, key=lambda name: name != preferred):
             try:
-                return partition, self._identity(credentials, self._region(partition, None))
+                return partition, self._identity(credentials, self._boto.region(partition, None))
             except AwsFailed as error:
                 code = error.details.get("aws_code")
                 # Once one has said no, another that a firewall hides does not make that no go away.
@@ -94,7 +96,7 @@ class Aws:
         return self._session(
             "GetSessionToken",
             credentials,
-            self._region(partition, region),
+            self._boto.region(partition, region),
             {"DurationSeconds": duration_s, "SerialNumber": mfa_serial, "TokenCode": code},
         )
 
@@ -121,7 +123,7 @@ class Aws:
         return self._session(
             "AssumeRole",
             credentials,
-            self._region(partition, region),
+            self._boto.region(partition, region),
             {
                 "RoleArn": role_arn,
                 "RoleSessionName": session_name,
@@ -150,7 +152,7 @@ class Aws:
         return self._session(
             "GetFederationToken",
             credentials,
-            self._region(partition, region),
+            self._boto.region(partition, region),
             {
                 "Name": name,
                 "DurationSeconds": duration_s,
@@ -173,7 +175,9 @@ class Aws:
 
         Takes the session of a role or of GetFederationToken. `duration_s`: see core/signin.py.
         """
-        page = signin.destination(destination, partition=partition, region=self._region(partition, region))
+        page = signin.destination(
+            destination, partition=partition, region=self._boto.region(partition, region)
+        )
         federation = signin.endpoint(partition, self._settings.endpoint_url)
         form = signin.question(session.credentials, duration_s)
         method = signin.method(partition)
@@ -184,26 +188,16 @@ class Aws:
         self, credentials: Credentials, *, partition: str, region: str | None, user_name: str | None
     ) -> datetime | None:
         """When IAM made this key; None when IAM does not say."""
-        name = {"UserName": user_name} if user_name else {}
-        read = partial(replies.created_at, access_key_id=credentials.access_key_id)
-        region = self._region(partition, region)
-        return _if_told(partial(self._boto.call, "iam", "ListAccessKeys", credentials, read, region, **name))
+        ask = partial(
+            self.iam.list_keys, credentials, partition=partition, region=region, user_name=user_name
+        )
+        key_id = credentials.access_key_id
+        return next((key.created_at for key in _if_told(ask) or () if key.access_key_id == key_id), None)
 
     def last_used(self, credentials: Credentials, *, partition: str, region: str | None) -> LastUsed | None:
         """What this very key was last used for; None when never, or when IAM does not say."""
-        key = {"AccessKeyId": credentials.access_key_id}
-        region = self._region(partition, region)
-        return _if_told(
-            partial(
-                self._boto.call, "iam", "GetAccessKeyLastUsed", credentials, replies.last_used, region, **key
-            )
-        )
-
-    def _region(self, partition: str, region: str | None) -> str:
-        for wanted in (region, self._settings.region):
-            if wanted and partition_of(wanted) == partition:
-                return wanted
-        return HOME_REGION[partition]
+        place = partial(self.iam.key_last_used, credentials, partition=partition, region=region)
+        return _if_told(partial(place, access_key_id=credentials.access_key_id))
 
     def _session(
         self, action: str, credentials: Credentials, region: str, parameters: dict[str, Any]

@@ -15,15 +15,17 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from vaultd import __version__
 from vaultd.core.partitions import HOME_REGION, partition_of
 from vaultd.core.policy import AwsSettings
-from vaultd.core.refusals import Refusal, explain
+from vaultd.core.refusals import Refusal, explain, is_definite
 from vaultd.core.sessions import Credentials
+from vaultd.edge.signing import CallersOwn
 from vaultd.wire.errors import AwsFailed
 
 CONNECT_TIMEOUT_S = 5
@@ -31,51 +33,14 @@ READ_TIMEOUT_S = 10
 ATTEMPTS = 3  # botocore's standard mode: the first and two retries
 UNREACHABLE = "unreachable"  # beside AWS's own codes in details["aws_code"]
 
+#: IAM is one place in a partition and takes signatures for it only, which botocore forgets with an endpoint_url;
+#: CloudTrail has IAM's events there and nowhere else.
+_AT_HOME = frozenset({"iam", "cloudtrail"})
+
 _Value = TypeVar("_Value")
 
 #: Read by botocore and its parts straight from the environment, with no setting to turn them off.
 _UNGOVERNED = ("BOTOCORE_EXPERIMENTAL__PLUGINS", "AWS_EXECUTION_ENV", "_X_AMZN_TRACE_ID", "SSLKEYLOGFILE")
-
-
-class _Signing(NamedTuple):
-    """The shape that botocore's signers read."""
-
-    access_key: str
-    secret_key: str
-    token: str | None
-
-
-class _CallersOwn:
-    """What botocore takes for its credential chain: the credentials of the call this very thread is making.
-
-    Clients are cached and shared by threads, so they must hold no secret; and because this is the whole chain, no
-    mistake here or there can fall through to a file, a process or the instance metadata service.
-    """
-
-    method = "explicit"
-    account_id = None
-
-    def __init__(self) -> None:
-        self._thread = threading.local()
-
-    @contextmanager
-    def signing_as(self, credentials: Credentials) -> Iterator[None]:
-        self._thread.credentials = credentials
-        try:
-            yield
-        finally:
-            del self._thread.credentials
-
-    def load_credentials(self) -> "_CallersOwn":
-        return self
-
-    def get_frozen_credentials(self) -> _Signing:
-        own: Credentials = self._thread.credentials
-        token = own.session_token
-        return _Signing(own.access_key_id, own.secret.reveal(), token.reveal() if token else None)
-
-    def get_deferred_property(self, _name: str) -> Any:
-        return lambda: None
 
 
 class Boto:
@@ -92,7 +57,8 @@ class Boto:
         self._settings = settings
         self._timeouts = (connect_timeout_s, read_timeout_s)
         self._attempts = attempts
-        self._signer = _CallersOwn()
+        self._nonce: str | None = None
+        self._signer = CallersOwn()
         self._lock = threading.RLock()  # botocore's sessions are not thread-safe, its clients are
         self._session: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
@@ -100,6 +66,30 @@ class Boto:
     def warm_up(self, service: str, region: str) -> None:
         """Import boto3 and build the client that the first call will need; makes no call."""
         self._client(service, region)
+
+    def region(self, partition: str, wanted: str | None) -> str:
+        """Where to ask: as wanted, else as configured, when that lies in the partition; else the partition's home."""
+        for region in (wanted, self._settings.region):
+            if region and partition_of(region) == partition:
+                return region
+        return HOME_REGION[partition]
+
+    @contextmanager
+    def sending_once(self, nonce: str) -> Iterator["Boto"]:
+        """The same way out for a call that must not be repeated: no retries, and the nonce in its user agent.
+
+        What is refused then has details["definite"]: was it certainly not done?
+        """
+        with self._lock:
+            self._core()  # built now, so that both have the same one
+        once = copy(self)
+        clients: dict[tuple[str, str], Any] = {}
+        once._attempts, once._nonce, once._clients = 1, nonce, clients  # noqa: SLF001  of its own class
+        try:
+            yield once
+        finally:
+            for client in clients.values():
+                client.close()
 
     def call(
         self,
@@ -114,8 +104,7 @@ class Boto:
         from botocore import exceptions, parsers, xform_name
 
         partition = partition_of(region)  # first: what is no region must not become part of a host name
-        # IAM is one place in a partition and takes signatures for it only; with an endpoint_url botocore forgets that.
-        client = self._client(service, HOME_REGION[partition] if service == "iam" else region)
+        client = self._client(service, HOME_REGION[partition] if service in _AT_HOME else region)
         host = client.meta.endpoint_url.split("//", 1)[-1]
         name = f"{service}:{action}"
         try:
@@ -123,7 +112,10 @@ class Boto:
                 return read(getattr(client, xform_name(action))(**parameters))
         except exceptions.ClientError as error:
             refusal = _refusal(name, error.response, parameters, region)
-            raise explain(refusal, credentials, where=self._settings.endpoint_url or partition) from None
+            failed = explain(refusal, credentials, where=self._settings.endpoint_url or partition)
+            if self._nonce:
+                failed.details["definite"] = is_definite(refusal)
+            raise failed from None
         except (parsers.ResponseParserError, LookupError, TypeError, ValueError):
             raise _not_aws(host) from None
 
@@ -174,7 +166,7 @@ class Boto:
             retries={"mode": "standard", "total_max_attempts": self._attempts},
             proxies=self._proxies(),
             ignore_configured_endpoint_urls=True,
-            user_agent_extra=f"awsvault/{__version__}",
+            user_agent_extra=" ".join(f"awsvault/{word}" for word in (__version__, self._nonce) if word),
         )
         return boto3.session.Session(botocore_session=self._core()).client(
             service,
@@ -195,7 +187,7 @@ class Boto:
         return self._session
 
 
-def _isolated(signer: _CallersOwn) -> Any:
+def _isolated(signer: CallersOwn) -> Any:
     import botocore.loaders
     import botocore.session
 
