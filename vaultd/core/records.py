@@ -116,9 +116,13 @@ class Body:
     settings_hash: str | None = None
     mfa_sessions: Mapping[MfaDevice, MfaSession] = field(default_factory=dict)
     rotations: Mapping[str, Rotation] = field(default_factory=dict)  # by profile; at most one each
+    snoozed: Mapping[str, datetime] = field(default_factory=dict)  # by profile: no reminders before
 
     def __post_init__(self) -> None:
         check_optional(_SETTINGS_HASH, self.settings_hash, "the settings' hash")
+        for name, until in self.snoozed.items():
+            check_name(name)
+            check_times(until)
 
     def profile(self, name: str) -> Profile:
         """The profile; raises NoSuchProfile. The name was checked before."""
@@ -147,7 +151,8 @@ class Body:
         """Raises NoSuchProfile."""
         self.profile(name)
         kept = {n: p for n, p in self.profiles.items() if n != name}
-        return replace(self.with_rotation(name, None), profiles=kept)
+        snoozed = {n: until for n, until in self.snoozed.items() if n != name}
+        return replace(self.with_rotation(name, None), profiles=kept, snoozed=snoozed)
 
     def with_mfa_session(self, device: MfaDevice, session: MfaSession, now: datetime) -> "Body":
         """The one of this device instead of the one before; those that are over go."""
@@ -158,6 +163,11 @@ class Body:
         """The open rotation of a profile; None closes it."""
         others = {known: kept for known, kept in self.rotations.items() if known != name}
         return replace(self, rotations=others if rotation is None else {**others, name: rotation})
+
+    def with_snooze(self, name: str, until: datetime, now: datetime) -> "Body":
+        """No reminders of this profile before `until`; a time that is over ends a snooze. Raises NoSuchProfile."""
+        self.profile(name)
+        return replace(self, snoozed={n: t for n, t in {**self.snoozed, name: until}.items() if t > now})
 
     def with_settings_hash(self, settings_hash: str | None) -> "Body":
         return replace(self, settings_hash=settings_hash)

@@ -24,7 +24,7 @@ _KEY_COLUMNS = 14
 _EXTRA_COLUMNS = 5  # only when one of them says something: a row has one spelling
 _ROLE_COLUMNS = 16
 _ROTATION_COLUMNS = 14
-_MEMBERS = {"profiles", "settings_hash", "mfa_sessions", "rotations"}
+_MEMBERS = {"profiles", "settings_hash", "mfa_sessions", "rotations", "snoozed"}
 _DAMAGED = "the vault's body is damaged"
 _NEWER = "the vault holds something that only a newer awsvault knows"
 
@@ -39,11 +39,11 @@ def encode(body: Body) -> bytes:
         "settings_hash": body.settings_hash,
     }
     if body.mfa_sessions:
-        fields["mfa_sessions"] = [
-            _mfa_row(device, body.mfa_sessions[device]) for device in sorted(body.mfa_sessions)
-        ]
+        fields["mfa_sessions"] = [_mfa_row(*item) for item in sorted(body.mfa_sessions.items())]
     if body.rotations:
-        fields["rotations"] = [_rotation_row(name, body.rotations[name]) for name in sorted(body.rotations)]
+        fields["rotations"] = [_rotation_row(*item) for item in sorted(body.rotations.items())]
+    if body.snoozed:
+        fields["snoozed"] = [(name, from_time(until)) for name, until in sorted(body.snoozed.items())]
     return canonical.encode(fields)
 
 
@@ -151,7 +151,8 @@ def decode(data: bytes | memoryview) -> Body:
         profiles = {profile.name: profile for profile in rows}
         if len(profiles) != len(rows) or list(profiles) != sorted(profiles):
             raise VaultDamaged(_DAMAGED)
-        return Body(profiles, fields["settings_hash"], _mfa_sessions(fields), _rotations(fields))
+        others = (_mfa_sessions(fields), _rotations(fields), _snoozed(fields))
+        return Body(profiles, fields["settings_hash"], *others)
     except (ValueError, TypeError, LookupError, AttributeError, Usage):
         raise VaultDamaged(_DAMAGED) from None
 
@@ -248,9 +249,7 @@ def _mfa_sessions(fields: dict[str, Any]) -> dict[tuple[str, str], MfaSession]:
         (key_id, serial): MfaSession(session_id, Secret(secret), Secret(token), to_time(expires))
         for key_id, serial, session_id, secret, token, expires in rows
     }
-    if len(found) != len(rows) or list(found) != sorted(found) or ("mfa_sessions" in fields and not rows):
-        raise VaultDamaged(_DAMAGED)
-    return found
+    return _one_spelling(fields, "mfa_sessions", found)
 
 
 def _rotations(fields: dict[str, Any]) -> dict[str, Rotation]:
@@ -258,7 +257,18 @@ def _rotations(fields: dict[str, Any]) -> dict[str, Rotation]:
     if any(len(row) > _ROTATION_COLUMNS for row in rows):
         raise FormatTooNew(_NEWER)
     found = {row[0]: _rotation(row) for row in rows}
-    if len(found) != len(rows) or list(found) != sorted(found) or ("rotations" in fields and not rows):
+    return _one_spelling(fields, "rotations", found)
+
+
+def _snoozed(fields: dict[str, Any]) -> dict[str, datetime]:
+    found = {name: to_time(until) for name, until in fields.get("snoozed", [])}
+    return _one_spelling(fields, "snoozed", found)
+
+
+def _one_spelling(fields: dict[str, Any], member: str, found: dict[Any, Any]) -> dict[Any, Any]:
+    """`found`, if the rows of this member are sorted, differ, and are there only when there are any."""
+    rows = fields.get(member)
+    if rows is not None and (not rows or len(found) != len(rows) or list(found) != sorted(found)):
         raise VaultDamaged(_DAMAGED)
     return found
 
