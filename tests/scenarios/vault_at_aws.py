@@ -63,11 +63,14 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_stage(config: str = "") -> Iterator[Stage]:
+def open_stage(config: str = "", **options: Any) -> Iterator[Stage]:
+    """`options` are the Daemon's."""
     with FakeAws() as aws:
         alice = aws.add_user("alice")
         key = aws.add_key(alice, access_key_id=canary.access_key_id("alice"), secret=canary.secret("alice"))
-        with contextlib.closing(Daemon(config=f'[aws]\nendpoint_url = "{aws.url}"\n{config}')) as daemon:
+        settings = f'[aws]\nendpoint_url = "{aws.url}"\n{config}'
+        with contextlib.closing(Daemon(config=settings, **options)) as daemon:
+            (daemon.home.parent / "shift").write_text("0", "ascii")  # for those that put its clock forward
             daemon.start().init()
             daemon.add(
                 "dev",
