@@ -2,11 +2,13 @@
 """A bare client: one call, signed by botocore's own signer, in milliseconds and without retries or opinions."""
 
 import http.client
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
@@ -16,6 +18,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.fake_aws import rpc
 from tests.fake_aws.actions import TABLE
 from tests.fake_aws.query import NAMESPACE
 from tests.fake_aws.server import FakeAws
@@ -55,6 +58,20 @@ def ask(
     return leaves
 
 
+def look_up(
+    aws: Server, signer: Signer, *, region: str = "us-east-1", **parameters: object
+) -> dict[str, Any]:
+    """LookupEvents, in the protocol that CloudTrail speaks. Raises Said."""
+    body = json.dumps(parameters)
+    target = {"X-Amz-Target": f"{rpc.TARGET}LookupEvents", "Content-Type": rpc.CONTENT_TYPE}
+    headers = signed_headers(aws, signer, body, service="cloudtrail", region=region, more=target)
+    answer, text = post(aws, body, headers)
+    told: dict[str, Any] = json.loads(text)
+    if answer.status != 200:
+        raise Said(told["__type"], told["message"], parsedate_to_datetime(answer.headers["Date"]))
+    return told
+
+
 def issued(aws: FakeAws, told: dict[str, str]) -> IssuedSession:
     """The session in a reply, as the server keeps it."""
     return aws.world.sessions[told["AccessKeyId"]]
@@ -78,10 +95,25 @@ def refused(said: str) -> Iterator[None]:
     assert said == str(caught.value)
 
 
+@contextmanager
+def refused_as(code: str, words: str = "") -> Iterator[None]:
+    """What happens inside must be refused with this code, saying these words among others."""
+    with pytest.raises(Said) as caught:
+        yield
+    assert code == caught.value.code
+    assert words in str(caught.value)
+
+
 def signed_headers(
-    aws: Server, signer: Signer, body: str, *, service: str = "sts", region: str = "us-east-1"
+    aws: Server,
+    signer: Signer,
+    body: str,
+    *,
+    service: str = "sts",
+    region: str = "us-east-1",
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
-    headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "tests/1"}
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "tests/1", **more}
     request = AWSRequest("POST", aws.url + "/", data=body, headers=headers)
     token = signer.token if isinstance(signer, IssuedSession) else None
     SigV4Auth(Credentials(signer.access_key_id, signer.secret, token), service, region).add_auth(request)

@@ -36,6 +36,8 @@ class Call:
     method: str = "POST"
     parameters: tuple[str, ...] = ()  # their names, sorted
     terms: Terms = field(default_factory=Terms)
+    target: str | None = None  # the access key id that it named, or made
+    keys: tuple[tuple[str, str], ...] = ()  # id and status of all of the user's keys, after it
 
 
 class Clock:

@@ -5,7 +5,9 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
-Way = Literal["refuse", "delay", "hold", "reset", "truncate", "cut", "garbage", "lose-reply"]
+Way = Literal[
+    "refuse", "delay", "hold", "hold-reply", "reset", "truncate", "cut", "garbage", "lose-reply", "twice"
+]
 
 
 class Gate:
@@ -66,6 +68,16 @@ class Fault:
     def hold(cls, gate: Gate) -> "Fault":
         """The answer is right and waits for the gate."""
         return cls("hold", gate=gate)
+
+    @classmethod
+    def hold_reply(cls, gate: Gate) -> "Fault":
+        """It was done, and the answer waits for the gate."""
+        return cls("hold-reply", gate=gate)
+
+    @classmethod
+    def twice(cls) -> "Fault":
+        """Something on the way sends it again: it is done twice, and the first answer arrives."""
+        return cls("twice")
 
     @classmethod
     def reset(cls) -> "Fault":

@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What IAM may be asked: a user, and the life of keys."""
+"""What IAM may be asked about the life of keys. The users are in `users`."""
 
-from tests.fake_aws.query import Ask, Handler, element, stamp, xml
+from tests.fake_aws.query import Ask, Handler, element, page, stamp, xml
 from tests.fake_aws.sigv4 import Rejected
 from tests.fake_aws.world import KEYS_PER_USER, AccessKey
 
 
-def get_user(ask: Ask) -> str:
-    user = ask.subject()
-    name = xml("UserName", user.name) if user.name else ""
-    rest = xml("UserId", user.user_id) + xml("Arn", user.arn) + xml("CreateDate", stamp(user.created_at))
-    return element("User", xml("Path", user.path) + name + rest)
-
-
 def list_access_keys(ask: Ask) -> str:
-    user = ask.subject()
-    members = "".join(element("member", _metadata(key)) for key in ask.world.keys_of(user))
-    return element("AccessKeyMetadata", members) + xml("IsTruncated", "false")
+    listed = ask.world.listed(ask.subject(), ask.now)
+    return page(ask, "AccessKeyMetadata", [_metadata(key) for key in listed])
 
 
 def get_access_key_last_used(ask: Ask) -> str:
@@ -24,7 +16,7 @@ def get_access_key_last_used(ask: Ask) -> str:
     key, here = ask.world.keys.get(wanted), ask.signed_by.principal
     if key is None or (key.user.account, key.user.partition) != (here.account, here.partition):
         raise Rejected(404, "NoSuchEntity", f"The Access Key with id {wanted} cannot be found.")
-    use = key.last_use
+    use = ask.world.known_use(key, ask.now)
     told = xml("ServiceName", use.service if use else "N/A") + xml("Region", use.region if use else "N/A")
     when = xml("LastUsedDate", stamp(use.at)) if use else ""  # never used: absent, not null
     return xml("UserName", key.user.name or "") + element("AccessKeyLastUsed", when + told)
@@ -35,6 +27,8 @@ def create_access_key(ask: Ask) -> str:
     if len(ask.world.keys_of(user)) >= KEYS_PER_USER:
         raise Rejected(409, "LimitExceeded", f"Cannot exceed quota for AccessKeysPerUser: {KEYS_PER_USER}")
     key = ask.world.add_key(user, ask.now, access_key_id=None, secret=None)
+    key.works_at, key.listed_at = ask.now + ask.world.pace.new_key, ask.now + ask.world.pace.key_list
+    ask.made.append(key)
     return element("AccessKey", _metadata(key) + xml("SecretAccessKey", key.secret))
 
 
@@ -49,7 +43,7 @@ def update_access_key(ask: Ask) -> str:
 
 
 def delete_access_key(ask: Ask) -> str:
-    del ask.world.keys[ask.key().access_key_id]
+    ask.world.delete_key(ask.key(), ask.now)
     return ""
 
 
@@ -63,7 +57,6 @@ def _metadata(key: AccessKey) -> str:
 
 
 ACTIONS: dict[str, Handler] = {
-    "GetUser": get_user,
     "ListAccessKeys": list_access_keys,
     "GetAccessKeyLastUsed": get_access_key_last_used,
     "CreateAccessKey": create_access_key,

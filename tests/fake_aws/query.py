@@ -2,7 +2,7 @@
 """The Query protocol: an authenticated request as actions see it, its lists, and the XML that answers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from xml.sax.saxutils import escape
@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from tests.fake_aws.sigv4 import Rejected
 from tests.fake_aws.world import AccessKey, Signer, User, World
 
-Service = Literal["sts", "iam"]
+Service = Literal["sts", "iam", "cloudtrail"]
 NAMESPACE = {
     "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
     "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
@@ -26,6 +26,8 @@ class Ask:
     action: str
     signed_by: Signer
     parameters: Mapping[str, str]
+    region: str
+    made: list[AccessKey] = field(default_factory=list)  # keys that the call made, for the books
 
     def subject(self) -> User:
         """The user that UserName names; the caller when it is absent."""
@@ -52,6 +54,17 @@ class Ask:
 
 
 Handler = Callable[[Ask], str]
+
+
+def page(ask: Ask, name: str, members: list[str]) -> str:
+    """A part of a list as IAM gives it out, and where the next one begins."""
+    begin, most = ask.parameters.get("Marker", "0"), ask.parameters.get("MaxItems", "100")
+    if not (begin.isdecimal() and most.isdecimal() and 1 <= int(most) <= 1000):
+        raise Rejected(400, "ValidationError", "Invalid Marker or MaxItems.")
+    end = int(begin) + min(int(most), ask.world.pace.page_size)
+    told = element(name, "".join(element("member", member) for member in members[int(begin) : end]))
+    more = xml("Marker", str(end)) if end < len(members) else ""
+    return told + xml("IsTruncated", "true" if more else "false") + more
 
 
 def members(parameters: Mapping[str, str], name: str) -> list[str]:

@@ -1,45 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server: who signed this, what strikes on the way, and the books."""
+"""The server: what a test sets up, what strikes on the way, and the books so far."""
 
 import ssl
 import threading
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Self, Unpack
 from urllib.parse import urlsplit
 
-from tests.fake_aws import signin, sigv4, terms
-from tests.fake_aws.actions import TABLE, error_reply, invalid_token, perform, reply
-from tests.fake_aws.books import Call, Clock, Terms
+from tests.fake_aws import clerk, policies, rpc, signers, signin, sigv4
+from tests.fake_aws.actions import TABLE, error_reply, perform, reply
+from tests.fake_aws.books import Call, Clock
+from tests.fake_aws.clerk import Seen
 from tests.fake_aws.devices import Device, new_seed, read_seed
 from tests.fake_aws.faults import Fault, Queue
 from tests.fake_aws.listener import Listener, Reply
+from tests.fake_aws.pace import Pace
 from tests.fake_aws.query import Ask
-from tests.fake_aws.sigv4 import Claim, Rejected, Request
-from tests.fake_aws.world import ACCOUNT, AccessKey, IssuedSession, LastUse, Role, Signer, User, World, new_id
+from tests.fake_aws.sigv4 import Rejected, Request
+from tests.fake_aws.world import (
+    ACCOUNT,
+    AccessKey,
+    Conditions,
+    IssuedSession,
+    LastUse,
+    Role,
+    User,
+    World,
+    new_id,
+)
 
-#: IAM is one place a partition, and only signatures for that place count.
-IAM_REGION = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
-
-
-def partition_of(region: str) -> str:
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What is known so far of the request being answered, for the books."""
-
-    action: str
-    service: str = "sts"
-    claim: Claim | None = None
-    signer: Signer | None = None
-    terms: Terms = field(default_factory=Terms)
-    outcome: str = "ok"
+#: The call itself goes as it would without them.
+_UNSEEN = ("delay", "hold", "hold-reply", "twice")
 
 
 class FakeAws:
@@ -111,47 +104,68 @@ class FakeAws:
             found = new_seed() if seed is None else read_seed(seed)
             return self.world.add_device(user, name or user.name or "root-account-mfa-device", found)
 
-    def add_role(  # one parameter a condition of trust policies
+    def add_role(
         self,
         name: str,
         *trusts: User | Role | str,
         account: str = ACCOUNT,
         partition: str = "aws",
         path: str = "/",
-        external_id: str | None = None,
-        needs_mfa: bool = False,
-        named_after_user: bool = False,
-        allows_tags: bool = False,
-        allows_source_identity: bool = False,
-        max_session_s: int = 3600,
+        **conditions: Unpack[Conditions],
     ) -> Role:
         """A role that these may assume; text is an ARN, an account's root standing for everybody in it."""
         arns = {principal if isinstance(principal, str) else principal.arn for principal in trusts}
-        role = Role(
-            name,
-            account,
-            partition,
-            path,
-            new_id("AROA"),
-            arns,
-            external_id,
-            needs_mfa,
-            named_after_user,
-            allows_tags,
-            allows_source_identity,
-            max_session_s,
-        )
+        role = Role(name, account, partition, path, new_id("AROA"), arns, **conditions)
         with self._lock:
             self.world.roles[role.arn] = role
         return role
 
     def set_last_use(self, key: AccessKey, service: str, region: str, at: datetime) -> None:
+        """What IAM is to say from now on, whatever the key does."""
         with self._lock:
             key.last_use = LastUse(service, region, at)
 
     def deny(self, principal: User | Role, *actions: str) -> None:
         with self._lock:
             principal.denied |= set(actions)
+
+    def allow(self, principal: User | Role, *actions: str) -> None:
+        """Give back what `deny` took away."""
+        with self._lock:
+            principal.denied -= set(actions)
+
+    def require_mfa(self, user: User) -> None:
+        """An inline policy that denies all but GetSessionToken and GetUser without MFA."""
+        with self._lock:
+            user.policies["require-mfa"] = policies.NEEDS_MFA
+
+    def quarantine(self, user: User) -> None:
+        """What AWS does to the user of a key that it found in public."""
+        with self._lock:
+            user.attached.add(f"arn:{user.partition}:iam::aws:policy/{policies.QUARANTINE}")
+
+    def remove_key(self, key: AccessKey) -> None:
+        """As a person does it in the console; see also `key.status`."""
+        with self._lock:
+            self.world.delete_key(key, self.clock.now())
+
+    def remove_user(self, user: User) -> None:
+        """As a person does it in the console: with all that is the user's."""
+        with self._lock:
+            self.world.delete_user(user, self.clock.now())
+
+    @property
+    def pace(self) -> Pace:
+        """How late AWS's parts learn what has happened."""
+        return self.world.pace
+
+    def settle(self) -> timedelta:
+        """Move the clock to where everything that has happened is known everywhere; by how much."""
+        with self._lock:
+            now = self.clock.now()
+            step = max([*self.world.pending(now), now]) - now
+            self.clock.advance(step)
+            return step
 
     def fault(self, fault: Fault, *, action: str | None = None, times: int = 1) -> None:
         """Strike the next `times` calls, of this action only when it is named."""
@@ -168,107 +182,76 @@ class FakeAws:
 
     def _answer(self, request: Request) -> Reply:
         """Runs in the HTTP threads."""
-        parameters = sigv4.parameters(request)
-        seen = _Seen(parameters.get("Action", "?"), terms=terms.read(parameters))
-        fault = self._faults.take(seen.action)
+        speaks_json = rpc.speaks(request)
+        parameters = rpc.parameters(request) if speaks_json else sigv4.parameters(request)
+        action = parameters.get("Action", "?")
+        fault = self._faults.take(action)
         self._wait(fault)
+        answers = [
+            self._once(
+                request, Seen(action, "cloudtrail" if speaks_json else "sts", parameters=parameters), fault
+            )
+            for _ in range(2 if fault and fault.way == "twice" else 1)
+        ]
+        if fault and fault.gate and fault.way == "hold-reply":
+            fault.gate.wait()
+        return replace(answers[0], fault=fault)
+
+    def _once(self, request: Request, seen: Seen, fault: Fault | None) -> Reply:
         answer = self._sign_in if urlsplit(request.target).path == signin.PATH else self._query
         with self._lock:
-            answered = answer(request, parameters, seen, fault)
-            self._enter(request, seen, fault)
-        return replace(answered, fault=fault)
+            answered = answer(request, seen, fault)
+            struck = fault.name if fault and fault.way not in _UNSEEN else None
+            self._calls.append(clerk.enter(self.world, self.clock.now(), request, seen, struck))
+        return answered
 
-    def _query(
-        self, request: Request, parameters: Mapping[str, str], seen: _Seen, fault: Fault | None
-    ) -> Reply:
+    def _query(self, request: Request, seen: Seen, fault: Fault | None) -> Reply:
         request_id = str(uuid.uuid4())
+        headers = {"Content-Type": rpc.CONTENT_TYPE if rpc.speaks(request) else "text/xml"}
         try:
-            return Reply(200, reply(seen.action, self._act(request, parameters, seen, fault), request_id))
+            result = reply(seen.action, self._act(request, seen, fault), request_id)
+            return Reply(200, result, headers=headers)
         except Rejected as error:
             seen.outcome = error.code
-            return Reply(error.status, error_reply(seen.service, error, request_id))
+            return Reply(error.status, error_reply(seen.service, error, request_id), headers=headers)
 
-    def _sign_in(
-        self, request: Request, parameters: Mapping[str, str], seen: _Seen, fault: Fault | None
-    ) -> Reply:
+    def _sign_in(self, request: Request, seen: Seen, fault: Fault | None) -> Reply:
         """The sign-in endpoint: unsigned, the secrets are in the form; JSON, or a redirect."""
-        seen.signer, now = signin.owner(self.world, parameters), self.clock.now()
+        seen.signer, now = signin.owner(self.world, seen.parameters), self.clock.now()
         try:
             _refuse(fault)
             if seen.action == "login":
-                return Reply(302, "", headers={"Location": signin.login(self.world, now, parameters)})
-            token = signin.get_signin_token(self.world, now, request.method, parameters)
+                return Reply(302, "", headers={"Location": signin.login(self.world, now, seen.parameters)})
+            token = signin.get_signin_token(self.world, now, request.method, seen.parameters)
             return Reply(200, token, headers={"Content-Type": "application/json"})
         except Rejected as error:
             seen.outcome = error.code
             return Reply(error.status, error.message, headers={"Content-Type": "text/plain"})
 
     def _wait(self, fault: Fault | None) -> None:
-        if fault and fault.gate:
+        if fault and fault.gate and fault.way == "hold":
             fault.gate.wait()
-        if fault and fault.delay_s:
-            self._stopping.wait(fault.delay_s)
+        seconds = self.pace.answer_s + (fault.delay_s if fault else 0)
+        if seconds:
+            self._stopping.wait(seconds)
 
-    def _act(self, request: Request, parameters: Mapping[str, str], seen: _Seen, fault: Fault | None) -> str:
+    def _act(self, request: Request, seen: Seen, fault: Fault | None) -> str:
         seen.claim = sigv4.read_claim(request)
         _refuse(fault)
-        if seen.action not in TABLE:
+        if seen.action not in TABLE or (TABLE[seen.action][0] == "cloudtrail") != rpc.speaks(request):
             raise Rejected(400, "InvalidAction", f"Could not find operation {seen.action[:60]}")
-        seen.service = TABLE[seen.action][0]
-        signer = self._authenticate(request, seen.claim, seen.service)
-        seen.signer = signer
-        return perform(Ask(self.world, self.clock.now(), seen.action, signer, parameters))
-
-    def _authenticate(self, request: Request, claim: Claim, service: str) -> Signer:
-        """Whose request this is, after everything that AWS checks before it looks at rights."""
-        signer = self._signer(request, claim)
-        sigv4.check(request, claim, signer.secret, None if self.tolerates_skew else self.clock.now())
-        if claim.service != service:
-            raise Rejected(
-                403, "SignatureDoesNotMatch", f"Credential should be scoped to correct service: '{service}'."
-            )
-        if service == "iam" and claim.region != IAM_REGION[signer.principal.partition]:
-            raise Rejected(403, "SignatureDoesNotMatch", "Credential should be scoped to a valid region.")
-        if claim.region in self.disabled_regions:
-            raise Rejected(
-                403, "RegionDisabledException", "STS is not activated in this region for this account."
-            )
-        if isinstance(signer, IssuedSession) and signer.expires_at <= self.clock.now():
-            raise Rejected(403, "ExpiredToken", "The security token included in the request is expired")
-        return signer
-
-    def _signer(self, request: Request, claim: Claim) -> Signer:
-        token = request.header("x-amz-security-token")
-        signer = (
-            self.world.sessions.get(claim.access_key_id)
-            if token
-            else self.world.keys.get(claim.access_key_id)
+        seen.service, now = TABLE[seen.action][0], self.clock.now()
+        seen.signer = signers.authenticate(
+            self.world,
+            request,
+            seen.claim,
+            seen.service,
+            now,
+            tolerates_skew=self.tolerates_skew,
+            disabled_regions=self.disabled_regions,
         )
-        if signer is None or signer.principal.partition != partition_of(claim.region):
-            raise invalid_token()
-        if isinstance(signer, IssuedSession) and signer.token != token:
-            raise invalid_token()
-        if isinstance(signer, AccessKey) and signer.status != "Active":
-            raise invalid_token()
-        return signer
-
-    def _enter(self, request: Request, seen: _Seen, fault: Fault | None) -> None:
-        struck = fault.name if fault and fault.way not in ("delay", "hold") else None
-        claim, signer = seen.claim, seen.signer
-        who = claim or signer
-        self._calls.append(
-            Call(
-                at=self.clock.now(),
-                action=seen.action,
-                access_key_id=who.access_key_id if who else None,
-                user=signer.arn if signer else None,
-                region=claim.region if claim else None,
-                user_agent=request.header("user-agent"),
-                outcome=struck or seen.outcome,
-                method=request.method,
-                parameters=tuple(sorted(sigv4.parameters(request))),
-                terms=seen.terms,
-            )
+        return perform(
+            Ask(self.world, now, seen.action, seen.signer, seen.parameters, seen.claim.region, seen.made)
         )
 
 

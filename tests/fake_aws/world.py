@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who exists: accounts' users, their keys and MFA devices, roles, sessions. Who may do what is decided in `actions`."""
+"""Who exists: accounts' users, their keys and MFA devices, roles, sessions. Who may do what is decided in `rights`."""
 
 import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypedDict
 
 from tests.fake_aws.devices import Device
+from tests.fake_aws.pace import Pace
+from tests.fake_aws.trail import Event
 
 ACCOUNT = "123456789012"
 KEYS_PER_USER = 2
@@ -37,11 +39,25 @@ class User:
     user_id: str
     created_at: datetime
     denied: set[str] = field(default_factory=set)  # actions as policies write them: "iam:ListAccessKeys"
+    tags: dict[str, str] = field(default_factory=dict)
+    policies: dict[str, str] = field(default_factory=dict)  # inline: documents by name
+    attached: set[str] = field(default_factory=set)  # ARNs of managed policies
 
     @property
     def arn(self) -> str:
         resource = "root" if self.name is None else f"user{self.path}{self.name}"
         return f"arn:{self.partition}:iam::{self.account}:{resource}"
+
+
+class Conditions(TypedDict, total=False):
+    """Those of a role's trust policy; see Role."""
+
+    external_id: str
+    needs_mfa: bool
+    named_after_user: bool
+    allows_tags: bool
+    allows_source_identity: bool
+    max_session_s: int
 
 
 @dataclass(eq=False, slots=True)
@@ -74,7 +90,10 @@ class AccessKey:
     user: User
     status: str
     created_at: datetime
-    last_use: LastUse | None = None
+    works_at: datetime | None = None  # may sign from then on; None for at once
+    listed_at: datetime | None = None
+    last_use: LastUse | None = None  # what IAM is to say, whatever the key does
+    uses: list[LastUse] = field(default_factory=list)
 
     @property
     def principal(self) -> User:
@@ -97,6 +116,7 @@ class IssuedSession:
     user: User  # at the root of the chain
     made_with: str  # the access key id that asked
     mfa: bool
+    issued_at: datetime
     expires_at: datetime
     kind: Kind = "session"
     role: Role | None = None
@@ -136,8 +156,11 @@ class World:
         self.roles: dict[str, Role] = {}  # by ARN
         self.devices: dict[str, tuple[Device, User]] = {}  # by serial
         self.keys: dict[str, AccessKey] = {}
+        self.deleted: list[tuple[AccessKey, datetime]] = []  # and when
         self.sessions: dict[str, IssuedSession] = {}
         self.signins: dict[str, tuple[IssuedSession, datetime]] = {}  # by sign-in token; when it was made
+        self.events: list[Event] = []
+        self.pace = Pace()
         self.token_length = 350  # what STS sends is about this long
         self.packed_bytes = 1200  # what a session's policies and tags may take together
 
@@ -166,13 +189,46 @@ class World:
         # AWS tells whole seconds.
         expires_at = (now + length).replace(microsecond=0)
         made = IssuedSession(
-            new_id("ASIA"), new_secret(40), token, signer.user, signer.access_key_id, mfa, expires_at
+            new_id("ASIA"), new_secret(40), token, signer.user, signer.access_key_id, mfa, now, expires_at
         )
         self.sessions[made.access_key_id] = made
         return made
 
+    def delete_key(self, key: AccessKey, now: datetime) -> None:
+        del self.keys[key.access_key_id]
+        self.deleted.append((key, now))
+
+    def delete_user(self, user: User, now: datetime) -> None:
+        """With all that is the user's, as the console does it; sessions end with their user."""
+        for key in self.keys_of(user):
+            self.delete_key(key, now)
+        self.users.remove(user)
+        self.devices = {serial: pair for serial, pair in self.devices.items() if pair[1] is not user}
+        self.sessions = {id_: made for id_, made in self.sessions.items() if made.user is not user}
+
     def keys_of(self, user: User) -> list[AccessKey]:
+        """All that there are, whatever a list shows."""
         return [key for key in self.keys.values() if key.user is user]
+
+    def listed(self, user: User, now: datetime) -> list[AccessKey]:
+        """What ListAccessKeys shows: a while ago."""
+        lag = self.pace.key_list
+        ghosts = [key for key, deleted_at in self.deleted if key.user is user and now < deleted_at + lag]
+        return [key for key in ghosts + self.keys_of(user) if key.listed_at is None or key.listed_at <= now]
+
+    def known_use(self, key: AccessKey, now: datetime) -> LastUse | None:
+        """What GetAccessKeyLastUsed shows: a while ago."""
+        seen = (use for use in reversed(key.uses) if use.at + self.pace.last_used <= now)
+        return key.last_use or next(seen, None)
+
+    def pending(self, now: datetime) -> list[datetime]:
+        """When what has happened will be known everywhere."""
+        pace = self.pace
+        moments = [moment for key in self.keys.values() for moment in (key.works_at, key.listed_at) if moment]
+        moments += [use.at + pace.last_used for key in self.keys.values() for use in key.uses[-1:]]
+        moments += [deleted_at + pace.key_list for _, deleted_at in self.deleted]
+        moments += [event.at + pace.trail for event in self.events[-1:]]
+        return [moment for moment in moments if moment > now]
 
     def user_named(self, name: str, like: User | Role) -> User | None:
         """The user of that name in the account of `like`."""

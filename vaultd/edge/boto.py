@@ -249,8 +249,8 @@ def _refusal(name: str, response: Any, parameters: Mapping[str, Any], region: st
     date = metadata.get("HTTPHeaders", {}).get("date", "")
     return Refusal(
         action=name,
-        code=str(error.get("Code", "")),
-        said=str(error.get("Message", "")),
+        code=str(error.get("Code") or ""),
+        said=str(error.get("Message") or ""),
         status=int(metadata.get("HTTPStatusCode", 0)),
         clock_error=_clock_error(date),
         role=parameters.get("RoleArn"),
