@@ -1,30 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files round the hook line: which they are, and changing them so that no reader ever sees half of a change.
+"""The files round the hook line: which they are, what would stand in its way, and the path of our own program.
 
-What is written is vaultd.core.awsfiles' business. Here: AWS's variables, the path of our own program, the lock, the
-backup, and a rename through symlinks.
+What is written is vaultd.core.awsfiles' business, how it gets into the file rewriting.py's.
 """
 
-import contextlib
-import fcntl
 import os
 import re
 import shlex
-import stat
 import sys
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from awsvault import rewriting
+from awsvault.rewriting import Change
 from vaultd.core import awsfiles
 from vaultd.core.awsfiles import AwsFile, Hook
-from vaultd.wire.errors import Conflict, Refused, StorageFailed, Usage
+from vaultd.wire.errors import Refused, StorageFailed, Usage
 
-LOCK_TIMEOUT_S = 5.0
-ATTEMPTS = 5
 _WORD = re.compile(r"[A-Za-z0-9_./-]+")
-
-Change = Callable[[AwsFile], str]
 
 
 def config_path() -> str:
@@ -37,6 +29,19 @@ def credentials_path() -> str:
 
 def _path(variable: str, name: str) -> str:
     return os.path.abspath(os.path.expanduser(os.environ.get(variable) or f"~/.aws/{name}"))
+
+
+def edit(change: Change) -> bool:
+    """Replace the config by what `change` makes of it; False when that is the same. Raises Usage, StorageFailed."""
+    return rewriting.edit(config_path(), change)
+
+
+def read_config() -> AwsFile:
+    return _file(config_path())
+
+
+def _file(path: str) -> AwsFile:
+    return AwsFile(rewriting.read(path)[1], path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ def plan(name: str, home: str | None, region: str | None) -> Plan:
             hint="choose one without them, or use --no-config",
         )
     program = find_program()
-    config, credentials = (AwsFile(_read(path)[1], path) for path in (config_path(), credentials_path()))
+    config, credentials = read_config(), _file(credentials_path())
     found = awsfiles.rivals(config, credentials, hook)
     if found:
         raise Usage(
@@ -91,13 +96,13 @@ def change_region(name: str, home: str | None, old: str | None, new: str | None)
 
 def check_readable() -> None:
     """Raise what `remove` would raise for a file that cannot be edited, before anything else is changed."""
-    AwsFile(_read(config_path())[1], config_path())
+    read_config()
 
 
 def names(home: str | None) -> list[str]:
     """The names that hook lines of this home ask for; none when the file cannot be read."""
     try:
-        config = AwsFile(_read(config_path())[1], "config")
+        config = read_config()
     except (Usage, Refused, StorageFailed):
         return []
     return [hook.name for hook in awsfiles.hooks(config) if hook.home == home]
@@ -106,7 +111,7 @@ def names(home: str | None) -> list[str]:
 def region(name: str, home: str | None) -> str | None:
     """The region that tools with `--profile` would use; None when the file says none or cannot be read."""
     try:
-        return awsfiles.region(AwsFile(_read(config_path())[1], "config"), Hook(name, home))
+        return awsfiles.region(read_config(), Hook(name, home))
     except (Usage, Refused, StorageFailed):
         return None
 
@@ -114,7 +119,7 @@ def region(name: str, home: str | None) -> str | None:
 def beats_endpoint(name: str, home: str | None) -> str | None:
     """What in [default] gives programs other credentials than the container endpoint: SDKs look there first."""
     try:
-        config, credentials = (AwsFile(_read(path)[1], path) for path in (config_path(), credentials_path()))
+        config, credentials = read_config(), _file(credentials_path())
         found = awsfiles.rivals(config, credentials, Hook(name, home), "default")
     except (Usage, Refused, StorageFailed):
         return None
@@ -165,112 +170,3 @@ def _is_program(path: str) -> bool:
 def _is_shim(path: str) -> bool:
     """pyenv, asdf and mise all keep theirs in a directory of this name."""
     return os.path.basename(os.path.dirname(path)) == "shims"
-
-
-# --- changing the file
-
-
-def edit(change: Change) -> bool:
-    """Replace the config by what `change` makes of it; False when that is the same. Raises Usage, StorageFailed."""
-    shown = config_path()
-    path = os.path.realpath(shown)
-    try:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(os.path.dirname(path), 0o700)
-        with _locked(path):
-            for _attempt in range(ATTEMPTS):
-                before, text = _read(path)
-                after = change(AwsFile(text, shown)).encode("utf-8", "surrogateescape")
-                if after == (before or b""):
-                    return False
-                if before:
-                    _back_up(path, text)
-                if _replace(path, before, after):
-                    return True
-    except OSError as error:
-        raise StorageFailed(
-            f"{shown} cannot be changed ({error.strerror})", hint="mend that, then try again"
-        ) from None
-    raise Conflict(f"{shown} keeps changing; nothing was written", hint="end what changes it, then try again")
-
-
-def _read(path: str) -> tuple[bytes | None, str]:
-    """The bytes, None when there is no file, and their text: any bytes survive the way to text and back."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO in its place must not hang us
-    except FileNotFoundError:
-        return None, ""
-    except OSError as error:
-        raise StorageFailed(
-            f"{path} cannot be read ({error.strerror})", hint="mend that, then try again"
-        ) from None
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise Refused(f"{path} is not a file", hint="remove it")
-        with open(fd, "rb", closefd=False) as file:
-            data = file.read()
-    finally:
-        os.close(fd)
-    return data, data.decode("utf-8", "surrogateescape")
-
-
-@contextlib.contextmanager
-def _locked(path: str) -> Iterator[None]:
-    """One awsvault at a time. The file stays: removing it would let two hold two locks."""
-    fd = os.open(f"{path}.awsvault-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_TIMEOUT_S
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Conflict(f"another awsvault is changing {path}", hint="try again") from None
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _back_up(path: str, text: str) -> None:
-    """The file as it was before we first touched it, less the secrets in it."""
-    with contextlib.suppress(FileExistsError):
-        _write_new(
-            f"{path}.awsvault-backup",
-            awsfiles.without_secrets(text).encode("utf-8", "surrogateescape"),
-            0o600,
-        )
-
-
-def _replace(path: str, before: bytes | None, after: bytes) -> bool:
-    """Rename a complete new file into place; False when the file is no longer what was read."""
-    mode = stat.S_IMODE(os.stat(path).st_mode) if before is not None else 0o600
-    fresh = f"{path}.awsvault-{os.urandom(4).hex()}"
-    try:
-        _write_new(fresh, after, mode)
-        if _read(path)[0] != before:
-            return False
-        os.rename(fresh, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
-    _sync_directory(os.path.dirname(path))
-    return True
-
-
-def _write_new(path: str, data: bytes, mode: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(fd, "wb") as file:
-        os.fchmod(fd, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-
-
-def _sync_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

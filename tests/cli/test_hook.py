@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from awsvault import hook
+from awsvault import hook, rewriting
 from tests import canary
 from vaultd.core import awsfiles
 from vaultd.core.awsfiles import Hook
@@ -209,7 +209,7 @@ def test_a_file_that_never_rests_is_left_alone(user: Path) -> None:
 
 def test_one_awsvault_at_a_time(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = config_of(user, b"")
-    monkeypatch.setattr(hook, "LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(rewriting, "LOCK_TIMEOUT_S", 0.05)
     with path.with_name("config.awsvault-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(Conflict, match="another awsvault is changing"):
