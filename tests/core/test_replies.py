@@ -129,6 +129,14 @@ def test_new_key_comes_with_its_secret() -> None:
             replies.new_key({"AccessKey": LISTED | {"SecretAccessKey": secret}})
 
 
+def test_only_an_answer_with_a_request_id_says_that_it_was_done() -> None:
+    replies.done({"ResponseMetadata": {"RequestId": "c6104cbe-af31-11e0-8154-cbc7ccf896c7"}})
+    silent: list[dict[str, Any]] = [{}, {"ResponseMetadata": {}}, {"ResponseMetadata": {"RequestId": ""}}]
+    for nonsense in silent:
+        with pytest.raises(NOT_BELIEVED):
+            replies.done(nonsense)
+
+
 def test_page_says_where_the_next_one_begins() -> None:
     tag = {"Tags": [{"Key": "owner", "Value": "caf\u00e9\x1b"}]}
     assert ([("owner", "caf\u00e9\x1b")], None) == replies.page(tag | {"Marker": "x"}, replies.tags)

@@ -74,7 +74,7 @@ def test_anything_else_proves_nothing_and_spoils_nothing(changed: dict[str, Any]
         "{",
         "[" * 100_000,
         '{"n":' + "9" * 5000 + "}",
-        json.dumps({"userAgent": " " * trail.MAX_EVENT}),
+        event(requestParameters={"userName": "a" * trail.MAX_EVENT})["CloudTrailEvent"],
         event()["CloudTrailEvent"][:-1] + ', "eventName": "CreateAccessKey"}',
     ],
     ids=lambda text: str(text)[:12],

@@ -33,6 +33,10 @@ def parameters(request: Request) -> Mapping[str, str]:
     return {"Action": action, **dict(_flat("", asked))}
 
 
+def headers(request_id: str) -> dict[str, str]:
+    return {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": request_id}
+
+
 def error(refusal: Rejected) -> str:
     return json.dumps({"__type": _CODES.get(refusal.code, refusal.code), "message": refusal.message})
 

@@ -207,7 +207,7 @@ class FakeAws:
 
     def _query(self, request: Request, seen: Seen, fault: Fault | None) -> Reply:
         request_id = str(uuid.uuid4())
-        headers = {"Content-Type": rpc.CONTENT_TYPE if rpc.speaks(request) else "text/xml"}
+        headers = rpc.headers(request_id) if rpc.speaks(request) else {"Content-Type": "text/xml"}
         try:
             result = reply(seen.action, self._act(request, seen, fault), request_id)
             return Reply(200, result, headers=headers)

@@ -82,6 +82,11 @@ def session(reply: Reply) -> Session:
     return Session(Credentials(key_id, secret, token), _utc(given["Expiration"]))
 
 
+def done(reply: Reply) -> None:
+    """An answer that says nothing but that it was done: AWS's own has a request id, a captive portal's has none."""
+    _word(reply["ResponseMetadata"]["RequestId"])
+
+
 def page(reply: Reply, read: Callable[[Reply], Sequence[_Item]]) -> tuple[Sequence[_Item], str | None]:
     """One page of a list of IAM's, and the mark that the next one begins at; None after the last."""
     return read(reply), _word(reply["Marker"]) if reply.get("IsTruncated") else None

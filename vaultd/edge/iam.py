@@ -5,21 +5,19 @@ Every call blocks, so callers run it in a thread. `region` says no more than whe
 in a partition. Must not know profiles, the vault, the socket, or why a key is made or deleted.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
-from vaultd.core import replies, trail
+from vaultd.core import probes, replies, trail
+from vaultd.core.probes import Right
 from vaultd.core.refusals import DENIED
 from vaultd.core.replies import Identity, LastUsed, ListedKey, NewKey
 from vaultd.core.sessions import Credentials
 from vaultd.edge.boto import Boto
 from vaultd.wire.errors import AwsFailed
-
-Right = Literal["proven", "missing", "unknown"]
 
 NO_SUCH_ENTITY: Final = "NoSuchEntity"
 
@@ -27,22 +25,6 @@ NO_SUCH_ENTITY: Final = "NoSuchEntity"
 MAX_PAGES = 40
 #: AWS takes signatures from 15 minutes ago, so an event may lie as long before the caller's "since".
 _SIGNING_WINDOW = timedelta(minutes=15)
-
-#: 0 is no digit of the ids that IAM gives out.
-_NEVER_ISSUED = "AKIA0000000000000000"
-_NEVER_WRITTEN = "awsvault-probe"
-#: Rights that can be asked for without a change to anything: what each asks beyond the user's name.
-_PROBES: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
-    {
-        "iam:ListAccessKeys": {"MaxItems": 1},
-        "iam:UpdateAccessKey": {"AccessKeyId": _NEVER_ISSUED, "Status": "Inactive"},
-        "iam:DeleteAccessKey": {"AccessKeyId": _NEVER_ISSUED},
-        "iam:ListUserTags": {"MaxItems": 1},
-        "iam:UntagUser": {"TagKeys": [_NEVER_WRITTEN]},
-        "iam:ListAttachedUserPolicies": {"MaxItems": 1},
-        "iam:DeleteUserPolicy": {"PolicyName": _NEVER_WRITTEN},
-    }
-)
 
 _Value = TypeVar("_Value")
 
@@ -228,13 +210,13 @@ class Iam:
         self, credentials: Credentials, *, partition: str, region: str | None, user_name: str, action: str
     ) -> Right:
         """May the signer do this to the user? Asks for what changes nothing; what cannot be asked so is "unknown"."""
-        probe = _probe(action, user_name, credentials)
-        if probe is None:
+        asked = probes.parameters(action, user_name, credentials)
+        if asked is None:
             return "unknown"
         service, name = action.split(":")
         try:
             self._boto.call(
-                service, name, credentials, _nothing, self._boto.region(partition, region), **probe
+                service, name, credentials, replies.done, self._boto.region(partition, region), **asked
             )
         except AwsFailed as error:
             code = error.details.get("aws_code")
@@ -244,7 +226,7 @@ class Iam:
         return "proven"
 
     def _do(self, action: str, credentials: Credentials, where: str, **parameters: object) -> None:
-        _ask(self._boto, action, credentials, where, _nothing, **parameters)
+        _ask(self._boto, action, credentials, where, replies.done, **parameters)
 
     def _all(
         self,
@@ -289,16 +271,3 @@ def _ask(
 
 def _given(**parameters: object) -> dict[str, object]:
     return {name: value for name, value in parameters.items() if value is not None}
-
-
-def _nothing(_reply: object) -> None:
-    """The answer says nothing but that it was done."""
-
-
-def _probe(action: str, user_name: str, credentials: Credentials) -> Mapping[str, object] | None:
-    if action == "cloudtrail:LookupEvents":
-        return {"MaxResults": 1}
-    if action == "iam:GetAccessKeyLastUsed" and credentials.session_token is None:
-        return {"AccessKeyId": credentials.access_key_id}
-    found = _PROBES.get(action)
-    return {"UserName": user_name, **found} if found else None
