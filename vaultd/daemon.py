@@ -100,6 +100,7 @@ class Daemon:
             started=clock.boottime(),
         )
         service.refusals.extend(carry.get("refusals", []))
+        service.reminding.resume(carry.get("reminding", {}))
         self._load_settings(service)
         return service
 
@@ -135,6 +136,7 @@ class Daemon:
         sdnotify.notify("READY=1", f"STATUS={self._service.keeper.state()}", f"MAINPID={os.getpid()}")
         log.move_to_file(self._places.log)
         self._spawn(self._tick())
+        self._spawn(self._remind())
         self._spawn(self._watch_socket())
         self._spawn(self._feed_watchdog())
         await self._stopping
@@ -162,6 +164,18 @@ class Daemon:
                 await broker.refresh_due()
             if status != (status := self._service.keeper.state()):
                 sdnotify.notify(f"STATUS={status}")
+
+    async def _remind(self) -> None:
+        """Apart from the lock's timer: no disk that hangs may keep a vault open, and no trouble here end the agent."""
+        try:
+            while True:
+                await asyncio.sleep(TICK_S)
+                if not self._service.draining:
+                    await self._service.reminding.tick()
+        except Exception as error:  # noqa: BLE001 - the outermost loop: an agent that does not remind is still one
+            log.say(
+                f"unexpected {type(error).__name__} at {log.place(error)}; no more reminders until a restart"
+            )
 
     async def _watch_socket(self) -> None:
         """logind removes /run/user/<uid> at the last logout; a daemon that nobody can find serves nobody."""
@@ -216,6 +230,7 @@ class Daemon:
             "ours": self._server.listener.ours,
             "guesses": {"failures": self._service.guesses.failures, "last_at": self._service.guesses.last_at},
             "refusals": list(self._service.refusals),
+            "reminding": self._service.reminding.carry(),
         }
         fds = {listen.LISTENER: self._server.listener.sock.fileno(), listen.LOCK: self._lock_fd}
         successor.exec_self(self._argv, self._environment, fds, carry)
@@ -223,6 +238,7 @@ class Daemon:
     async def _finish_work(self) -> None:
         """Stop accepting, let what is under way end, put the audit down; never longer than a lock may take."""
         self._server.drain()
+        self._service.notifier.close()
         try:
             async with asyncio.timeout(LOCK_PATIENCE_S):
                 broker = self._service.broker_if_used
@@ -230,5 +246,6 @@ class Daemon:
                     await broker.settle()
                 await self._server.quiet(LOCK_PATIENCE_S)
                 await self._service.audit.sync()
+                await self._service.reminding.settle()
         except (TimeoutError, VaultError):
             pass  # neither a hanging AWS nor a full disk stops a lock

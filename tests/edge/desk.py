@@ -5,7 +5,7 @@ as tests/fake_aws.
 
 import json
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ class Desk:
     settings: Settings = field(default_factory=Settings)
     now: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)
     booted: float = 1000.0
+    desktop: bool = False
+    aws: Aws | None = (
+        None  # shared by tests that share a stand-in: making its clients costs a tenth of a second
+    )
     locks: list[str] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
 
@@ -60,15 +64,25 @@ class Desk:
             keeper=keeper,
             audit=Audit(where.audit, fsync=False),
             settings=self.settings,
-            make_aws=lambda settings: Aws(settings.aws),
+            make_aws=lambda settings: self.aws or Aws(settings.aws),
             cost=COST,
             succeed=self.locks.append,
-            notifier=Notifier(clock.boottime, enabled=lambda: False),
+            notifier=Notifier(clock.boottime, enabled=lambda: self.desktop),
         )
         self.handlers = Handlers(self.service)
 
     async def send(self, data: bytes) -> None:
         self.progress.append(json.loads(data)["progress"])
+
+    async def tick(self, *, hours: float = 0) -> None:
+        """The daemon's timer, after so long; all that it began is done."""
+        self.now += timedelta(hours=hours)
+        self.booted += hours * 3_600
+        reminding = self.service.reminding
+        await reminding.tick()
+        while asking := reminding._inspector._asking:
+            await asking
+        await reminding.settle()
 
     async def raw(self, line: bytes) -> Any:
         return json.loads(await self.handlers.answer(line, ME, self.send))
@@ -81,8 +95,10 @@ class Desk:
         return self
 
     def relocked(self) -> "Desk":
-        """The next process image: nothing but the files goes over."""
-        return Desk(self.home, self.settings, self.now, self.booted)
+        """The next process image: nothing goes over but the files and the reminders that were given."""
+        after = Desk(self.home, self.settings, self.now, self.booted, self.desktop, self.aws)
+        after.service.reminding.resume(json.loads(json.dumps(self.service.reminding.carry())))
+        return after
 
     def audit(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.home / "audit.jsonl").read_text().splitlines()]

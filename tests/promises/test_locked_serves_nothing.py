@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -18,7 +19,7 @@ from vaultd.wire.errors import WrongPassphrase
 from vaultd.wire.protocol import Frame
 
 #: What may be asked of a locked daemon. Whoever adds one says below what it may answer.
-OPEN_WHILE_LOCKED = {"status", "init", "unlock", "lock", "recover"}
+OPEN_WHILE_LOCKED = {"status", "init", "unlock", "lock", "recover", "due"}
 GATED = sorted(OPERATIONS.keys() - OPEN_WHILE_LOCKED)
 
 #: Values that a handler would act on, by field name, else by type.
@@ -32,6 +33,7 @@ EXAMPLES: dict[str, object] = {
     "verify": False,
     "serve": "key",
     "replace": True,
+    "for_s": 60,
     "source": "dev",
     "role_arn": "arn:aws:iam::123456789012:role/admin",
 }
@@ -130,6 +132,14 @@ def test_status_of_a_locked_vault_tells_no_more_than_that(locked: Daemon) -> Non
     for fact in ("profiles", "generation", "locks_in_s", "locks_at_latest_in_s"):
         assert reply[fact] is None, fact
     assert canary.access_key_id("dev") not in json.dumps(reply)
+
+
+def test_what_is_due_in_a_locked_vault_is_told_by_name_and_date_alone(locked: Daemon) -> None:
+    """Its agenda says so (THREATS.md): nothing of a key, an account or a user."""
+    agenda = (locked.home / "agenda.json").read_text("ascii")
+    assert re.fullmatch(r'\{"agenda":1,"entries":\[\["dev","rotate",\d+,\d+,null\]\]\}', agenda)
+    assert 0o600 == (locked.home / "agenda.json").stat().st_mode & 0o777
+    assert {"ok": True, "items": []} == locked.call("due")
 
 
 def test_init_does_not_replace_a_locked_vault(locked: Daemon) -> None:

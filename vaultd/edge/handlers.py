@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vaultd.core.fields import NAME
-from vaultd.edge import adding, log, profile_ops, serving, vault_ops
+from vaultd.edge import adding, log, profile_ops, reminder_ops, serving, vault_ops
 from vaultd.edge.calls import Call, Field, check_version, read_fields, request_id
 from vaultd.edge.peer import Peer
 from vaultd.edge.server import Send
@@ -114,6 +114,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "edit": Operation(profile_ops.edit, {**_PROFILE, "changes": Field(dict)}, extends="person"),
     "remove": Operation(profile_ops.remove, _PROFILE, extends="person"),
+    "due": Operation(reminder_ops.due, while_locked=True, audited=False, idempotent=True),
+    "snooze": Operation(reminder_ops.snooze, {**_PROFILE, "for_s": Field(int)}, extends="person"),
 }
 
 
@@ -162,6 +164,7 @@ class Handlers:
             result = await operation.handler(self._service, call)
             reply = result if isinstance(result, bytes) else protocol.encode_answer({"ok": True, **result})
             self._extend(operation)
+            self._service.reminding.look()
             await self._record(call, operation, "ok")
             return reply
         except VaultError as error:

@@ -19,11 +19,13 @@ from vaultd.edge.audit import Audit
 from vaultd.edge.aws import Aws
 from vaultd.edge.broker import Broker
 from vaultd.edge.clock import Clock
+from vaultd.edge.inspector import Inspector
 from vaultd.edge.issuer import Issuer
 from vaultd.edge.keeper import Keeper
 from vaultd.edge.mfa import Mfa
 from vaultd.edge.notify import Notifier
 from vaultd.edge.places import Places
+from vaultd.edge.reminding import Reminding
 from vaultd.wire.errors import AwsFailed, StorageFailed, Usage
 
 REFUSALS_KEPT = 20
@@ -77,8 +79,20 @@ class Service:
     #: A new one for every process image: how a client sees that a lock is complete.
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     started: float = 0.0
+    reminding: Reminding = field(init=False)
     _links: Links | None = None
     _warming: "asyncio.Task[None] | None" = None  # held, or the loop may drop it half done
+
+    def __post_init__(self) -> None:
+        self.reminding = Reminding(
+            keeper=self.keeper,
+            clock=self.clock,
+            path=self.places.agenda,
+            notifier=self.notifier,
+            inspector=Inspector(self.clock, lambda: self.aws, lambda: self.keeper.epoch),
+            settings=lambda: self.settings,
+            uses=self.last_used,
+        )
 
     @property
     def links(self) -> Links:

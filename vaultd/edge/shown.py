@@ -4,7 +4,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from vaultd.core import chain
+from vaultd.core import chain, reminders
 from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.roles import RoleProfile
 from vaultd.edge.service import Service
@@ -23,8 +23,7 @@ def shown(service: Service, profile: Profile) -> dict[str, Any]:
 
 def _key(service: Service, profile: KeyProfile) -> dict[str, Any]:
     now, rotation = service.clock.now(), service.settings.rotation
-    born = profile.key.created_at or profile.key.added_at
-    rotate_by = born + timedelta(seconds=rotation.max_age)
+    rotate_by = reminders.rotate_by(profile.key, rotation)
     device = (profile.key.access_key_id, profile.mfa_serial or "")
     mfa_session = service.keeper.body.mfa_sessions.get(device)
     return {
@@ -46,7 +45,7 @@ def _key(service: Service, profile: KeyProfile) -> dict[str, Any]:
         "created_at": iso(profile.key.created_at),
         "added_at": iso(profile.key.added_at),
         "verified_at": iso(profile.verified_at),
-        "age_days": max(0, (now - born).days),
+        "age_days": max(0, (now - reminders.born(profile.key)).days),
         "rotate_by": iso(rotate_by),
         "status": _status(profile, now, rotate_by, timedelta(seconds=rotation.remind_before)),
         "rotation": None,

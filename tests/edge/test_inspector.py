@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AWS is asked about each key at most once a day, in nobody's way, and what it says becomes a reminder."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.edge.desk import Desk, code
+from tests.fake_aws import AccessKey, FakeAws, Fault, Gate, LastUse
+from vaultd.core.keys import Key
+from vaultd.core.policy import AwsSettings, LockSettings, Settings
+from vaultd.core.records import KeyProfile
+from vaultd.core.secret import Secret
+from vaultd.edge.aws import Aws
+from vaultd.edge.inspector import PAUSE_S, SETTLE_S
+
+DAY = 24.0  # hours
+SETTLED = SETTLE_S / 3_600
+ASKS = "GetAccessKeyLastUsed"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[tuple[FakeAws, Aws]]:
+    with FakeAws() as server:
+        yield server, Aws(AwsSettings(endpoint_url=server.url))
+
+
+@pytest.fixture
+def aws(shared: tuple[FakeAws, Aws]) -> FakeAws:
+    shared[0].start_over()
+    return shared[0]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, shared: tuple[FakeAws, Aws]) -> Desk:
+    now = datetime.now(UTC).replace(microsecond=0)  # the stand-in's
+    return Desk(tmp_path, Settings(lock=LockSettings(idle=0, max=0)), now, aws=shared[1])
+
+
+async def add(desk: Desk, aws: FakeAws, *names: str, verified: bool = True) -> list[AccessKey]:
+    """A user of each name, and the profile of his key."""
+    keys = [aws.add_key(aws.add_user(name)) for name in names]
+    for name, key in zip(names, keys, strict=True):
+        await keep(desk, name, key, verified=verified)
+    return keys
+
+
+async def keep(desk: Desk, name: str, key: AccessKey, *, verified: bool = True) -> None:
+    """As `add` does it; AWS is asked about that by other tests."""
+    kept = Key(key.access_key_id, Secret(key.secret), desk.now, desk.now)
+    verified_at = desk.now if verified else None
+    facts: Any = {"region": None, "mfa_serial": None, "verified_at": verified_at, "last_used_at": None}
+    profile = KeyProfile(name, kept, "session", "aws", key.user.account, key.user.arn, **facts)
+    await desk.service.save(lambda body: body.with_profile(profile))
+
+
+async def pass_time(desk: Desk, *, ticks: int = 1, hours: float = 0.0) -> None:
+    for _ in range(ticks):
+        await desk.tick(hours=hours)
+
+
+def asked(aws: FakeAws) -> list[str]:
+    """The keys that AWS was asked about."""
+    return [str(call.target) for call in aws.calls(ASKS)]
+
+
+async def due(desk: Desk) -> list[tuple[str, str]]:
+    return [(item["profile"], item["what"]) for item in (await desk.ask("due"))["items"]]
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    lines = [line.removeprefix("vaultd: ") for line in capsys.readouterr().err.splitlines()]
+    return [line for line in lines if not line.startswith("reminder: ")]
+
+
+def test_nobody_is_asked_right_after_an_unlock(desk: Desk, aws: FakeAws) -> None:
+    """First come the programs that waited for it."""
+
+    async def scenario() -> None:
+        await add(await desk.opened(), aws, "dev")
+        await pass_time(desk)
+        await desk.tick(hours=SETTLED - 0.001)
+        assert [] == asked(aws)
+        await desk.tick(hours=0.001)
+        assert 1 == len(asked(aws))
+
+    asyncio.run(scenario())
+
+
+def test_one_key_at_a_time_and_each_once_a_day(desk: Desk, aws: FakeAws) -> None:
+    async def scenario() -> None:
+        keys = await add(await desk.opened(), aws, "a", "b", "c")
+        await pass_time(desk)
+        await desk.tick(hours=SETTLED)
+        for number in (1, 2, 3):
+            assert number == len(asked(aws))
+            await desk.tick(hours=0.002)
+        await pass_time(desk, ticks=22, hours=1)
+        assert sorted(asked(aws)) == sorted(key.access_key_id for key in keys)
+        await pass_time(desk, ticks=6, hours=1)
+        assert sorted(asked(aws)) == sorted(2 * [key.access_key_id for key in keys])
+
+    asyncio.run(scenario())
+
+
+def test_a_lock_does_not_make_anybody_ask_again(desk: Desk, aws: FakeAws) -> None:
+    async def scenario() -> None:
+        await add(await desk.opened(), aws, "dev")
+        await pass_time(desk)
+        await desk.tick(hours=SETTLED)
+        assert 1 == len(asked(aws))
+        for _ in range(3):
+            desk_after = desk.relocked()
+            await desk_after.ask("unlock", passphrase="correct horse battery")
+            await pass_time(desk_after, ticks=5, hours=1)
+        assert 1 == len(asked(aws))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "expected"),
+    [(None, [("dev", "unused")]), (44, []), (46, [("dev", "unused")])],
+    ids=["never used", "used lately", "used long ago"],
+)
+def test_a_key_that_nothing_uses_is_asked_about(
+    desk: Desk, aws: FakeAws, days_ago: int | None, expected: list[tuple[str, str]]
+) -> None:
+    async def scenario() -> None:
+        (key,) = await add(await desk.opened(), aws, "dev")
+        await pass_time(desk)
+        key.last_use = None
+        if days_ago is not None:
+            key.last_use = LastUse("s3", "eu-west-1", desk.now + timedelta(days=60 - days_ago))
+        await pass_time(desk, ticks=2, hours=30 * DAY)
+        assert expected == await due(desk)
+
+    asyncio.run(scenario())
+
+
+def test_a_key_in_quarantine_is_due_at_once_and_until_it_is_out(desk: Desk, aws: FakeAws) -> None:
+    async def scenario() -> None:
+        (key,) = await add(await desk.opened(), aws, "dev")
+        await pass_time(desk)
+        await desk.tick(hours=SETTLED)
+        assert [] == await due(desk)
+        aws.quarantine(key.user)
+        await desk.tick(hours=DAY)
+        first_seen = desk.now
+        assert [("dev", "quarantined")] == await due(desk)
+        assert [("dev", "quarantined")] == await due(desk.relocked()), "the agenda says so"
+        await desk.tick(hours=DAY)
+        (item,) = (await desk.ask("due"))["items"]
+        assert (f"{first_seen:%Y-%m-%dT%H:%M:%SZ}", True) == (item["since"], item["urgent"])
+        aws.deny(key.user, "iam:ListAttachedUserPolicies")
+        await desk.tick(hours=DAY)
+        assert [("dev", "quarantined")] == await due(desk), "not seen is not gone"
+        aws.allow(key.user, "iam:ListAttachedUserPolicies")
+        key.user.attached.clear()
+        await desk.tick(hours=DAY)
+        assert [] == await due(desk)
+
+    asyncio.run(scenario())
+
+
+def test_what_may_not_be_asked_stays_unknown_in_silence(
+    desk: Desk, aws: FakeAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        (key,) = await add(await desk.opened(), aws, "dev")
+        aws.deny(key.user, f"iam:{ASKS}", "iam:ListAttachedUserPolicies")
+        await pass_time(desk)
+        await pass_time(desk, ticks=48, hours=1)
+        assert 2 == len(asked(aws))
+        assert [] == said(capsys)
+
+    asyncio.run(scenario())
+
+
+def test_an_aws_out_of_reach_is_left_alone_for_an_hour_and_mentioned_once(
+    desk: Desk, aws: FakeAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        await add(await desk.opened(), aws, "dev")
+        aws.fault(Fault.unavailable(), action=ASKS, times=6)
+        await pass_time(desk)
+        await desk.tick(hours=SETTLED)
+        tried = len(asked(aws))
+        await pass_time(desk, ticks=5, hours=0.1)
+        assert tried == len(asked(aws))
+        await desk.tick(hours=PAUSE_S / 3_600)
+        assert 2 * tried == len(asked(aws))
+        (line,) = said(capsys)
+        assert line.startswith("AWS does not say when keys were used: ")
+        await pass_time(desk, ticks=2, hours=1)
+        assert [] == said(capsys)
+        await pass_time(desk, ticks=4, hours=1)
+        assert 2 * tried + 1 == len(asked(aws)), "answered: that is enough for a day"
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_is_none_of_awss_counts_as_one_for_the_day(
+    desk: Desk, aws: FakeAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        await add(await desk.opened(), aws, "dev")
+        aws.fault(Fault.refuse(400, "InvalidAction", "no such thing here"), action=ASKS, times=2)
+        await pass_time(desk)
+        await pass_time(desk, ticks=20, hours=1)
+        assert (1, 1) == (len(asked(aws)), len(said(capsys)))
+        await desk.tick(hours=60 * DAY)
+        assert "unused" not in {what for _, what in await due(desk)}, "nobody knows"
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_its_owner_kept_from_aws_is_not_asked_about(desk: Desk, aws: FakeAws) -> None:
+    async def scenario() -> None:
+        await add(await desk.opened(), aws, "dev", verified=False)
+        await pass_time(desk)
+        await pass_time(desk, ticks=30, hours=1)
+        assert [] == aws.calls()
+
+    asyncio.run(scenario())
+
+
+def test_profiles_of_one_key_are_one_question(desk: Desk, aws: FakeAws) -> None:
+    async def scenario() -> None:
+        (key,) = await add(await desk.opened(), aws, "dev")
+        await keep(desk, "same", key)
+        await pass_time(desk)
+        await pass_time(desk, ticks=10, hours=0.1)
+        assert 1 == len(asked(aws))
+        await desk.tick(hours=50 * DAY)
+        await desk.tick()
+        assert [("dev", "unused"), ("same", "unused")] == await due(desk)
+
+    asyncio.run(scenario())
+
+
+def test_a_replaced_key_is_another_question(desk: Desk, aws: FakeAws) -> None:
+    async def scenario() -> None:
+        (old,) = await add(await desk.opened(), aws, "dev")
+        await pass_time(desk)
+        await desk.tick(hours=SETTLED)
+        new = aws.add_key(old.user)
+        await keep(desk, "dev", new)
+        await pass_time(desk, ticks=3, hours=0.1)
+        assert [old.access_key_id, new.access_key_id] == asked(aws)
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_comes_after_a_lock_is_for_nobody(desk: Desk, aws: FakeAws) -> None:
+    async def scenario() -> None:
+        await add(await desk.opened(), aws, "dev")
+        gate = Gate()
+        aws.fault(Fault.hold(gate), action=ASKS)
+        await pass_time(desk)
+        desk.booted += SETTLE_S
+        await desk.service.reminding.tick()
+        assert await asyncio.to_thread(gate.arrived.acquire, timeout=10)
+        assert "ok" == code(await desk.ask("get", profile="dev")), "nobody waits for it"
+        inspector = desk.service.reminding._inspector
+        desk.service.lock("test")
+        aws.open_gates()
+        assert inspector._asking
+        await inspector._asking
+        assert {} == inspector.facts
+
+    asyncio.run(scenario())
+
+
+def test_answers_come_through_a_lock_as_they_were(desk: Desk, aws: FakeAws) -> None:
+    async def scenario() -> None:
+        used, leaked = await add(await desk.opened(), aws, "used", "leaked")
+        used.last_use = LastUse("s3", "eu-west-1", datetime(2026, 2, 3, tzinfo=UTC))
+        aws.quarantine(leaked.user)
+        await pass_time(desk)
+        await pass_time(desk, ticks=3, hours=0.1)
+        facts = desk.service.reminding._inspector.facts
+        assert {used.access_key_id, leaked.access_key_id} == facts.keys()
+        assert facts == desk.relocked().service.reminding._inspector.facts
+
+    asyncio.run(scenario())

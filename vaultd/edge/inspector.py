@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks AWS about the keys in the vault: when each was last used, and whether its user is in quarantine.
+
+At most once a day a key, one key at a time, a while after the unlock, and never in anybody's way: what AWS does not
+tell stays unknown. Must not know what is made of the answers, nor the socket.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from vaultd.core import chain
+from vaultd.core.backoff import is_transient
+from vaultd.core.canonical import from_time, to_time
+from vaultd.core.records import Body, KeyProfile
+from vaultd.core.reminders import KeyFacts
+from vaultd.core.sessions import Credentials
+from vaultd.core.userpolicy import is_quarantine
+from vaultd.edge import log
+from vaultd.edge.aws import Aws
+from vaultd.edge.clock import Clock
+from vaultd.wire.errors import AwsFailed
+
+EVERY_S = 86_400.0
+SETTLE_S = 60.0  # after an unlock: first the programs that waited for it
+PAUSE_S = 3_600.0  # after AWS could not be reached
+NOTHING_TO_ASK_S = 60.0
+KEPT = 400  # answers that go over a lock; of more, some keys are asked about again
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    at: float  # boot time
+    facts: KeyFacts | None  # None: asked, and AWS said nothing that we understand
+
+
+class Inspector:
+    """Lives on the event loop's thread; `aws` blocks, and is asked in another."""
+
+    def __init__(self, clock: Clock, aws: Callable[[], Aws], epoch: Callable[[], int]) -> None:
+        self._clock = clock
+        self._aws = aws
+        self._epoch = epoch
+        self._seen_epoch: int | None = None
+        self._answers: dict[str, Answer] = {}
+        self._not_before = 0.0
+        self._asking: asyncio.Task[None] | None = None
+        self._complained = False
+        self.version = 0  # moves with every new fact
+
+    @property
+    def facts(self) -> Mapping[str, KeyFacts]:
+        """By access key id."""
+        return {key_id: answer.facts for key_id, answer in self._answers.items() if answer.facts}
+
+    def look(self, body: Body) -> None:
+        """Start to ask about the key that waited longest, if it is time. Returns at once."""
+        now = self._clock.boottime()
+        if self._seen_epoch != self._epoch():
+            self._seen_epoch, self._not_before = self._epoch(), now + SETTLE_S
+        if now < self._not_before or self._asking:
+            return
+        profile = self._next(body, now)
+        if profile is None:
+            self._not_before = now + NOTHING_TO_ASK_S
+            return
+        self._asking = asyncio.get_running_loop().create_task(self._ask(profile))
+
+    def _next(self, body: Body, now: float) -> KeyProfile | None:
+        """Not the keys that AWS was never asked about (`add --no-verify`): their owner wanted it so."""
+        keys = {
+            profile.key.access_key_id: profile
+            for profile in body.profiles.values()
+            if isinstance(profile, KeyProfile) and profile.verified_at
+        }
+        self._answers = {key_id: answer for key_id, answer in self._answers.items() if key_id in keys}
+        waited = {
+            key_id: self._answers[key_id].at if key_id in self._answers else -EVERY_S for key_id in keys
+        }
+        first = min(waited, key=waited.__getitem__, default=None)
+        return keys[first] if first is not None and now - waited[first] >= EVERY_S else None
+
+    async def _ask(self, profile: KeyProfile) -> None:
+        key_id, epoch = profile.key.access_key_id, self._epoch()
+        before = self._answers.get(key_id)
+        known = before.facts if before and before.facts else KeyFacts()
+        try:
+            facts = await asyncio.to_thread(_ask, self._aws(), profile, known, self._clock.now())
+        except AwsFailed as error:
+            self._failed(key_id, error)
+        else:
+            self._complained = False
+            if self._epoch() == epoch:
+                self._answers[key_id] = Answer(self._clock.boottime(), facts)
+                self.version += facts != known or before is None
+        finally:
+            self._asking = None
+
+    def _failed(self, key_id: str, error: AwsFailed) -> None:
+        now = self._clock.boottime()
+        if is_transient(error):
+            self._not_before = now + PAUSE_S
+        else:  # an answer of a kind; the same question would get the same
+            before = self._answers.get(key_id)
+            self._answers[key_id] = Answer(now, before.facts if before else None)
+        if not self._complained:
+            self._complained = True
+            log.say(f"AWS does not say when keys were used: {error.line}")
+
+    # --- over a lock
+
+    def carry(self) -> dict[str, Any]:
+        """The newest answers; no secret, and the audit names the same keys."""
+        newest = sorted(self._answers.items(), key=lambda item: item[1].at)[-KEPT:]
+        return {key_id: [answer.at, _times(answer.facts)] for key_id, answer in newest}
+
+    def resume(self, carried: Mapping[str, Any]) -> None:
+        for key_id, (at, times) in carried.items():
+            facts = KeyFacts(*(None if time is None else to_time(time) for time in times)) if times else None
+            self._answers[key_id] = Answer(at, facts)
+
+
+def _times(facts: KeyFacts | None) -> list[int | None] | None:
+    if facts is None:
+        return None
+    return [None if moment is None else from_time(moment) for moment in (facts.used_at, facts.quarantined_at)]
+
+
+def _ask(aws: Aws, profile: KeyProfile, known: KeyFacts, now: datetime) -> KeyFacts:
+    """Blocking. Raises AwsFailed; that a right is missing is no failure."""
+    credentials = Credentials(profile.key.access_key_id, profile.key.secret)
+    used = aws.last_used(credentials, partition=profile.partition, region=profile.region)
+    is_quarantined = _is_quarantined(aws, profile, credentials)
+    if is_quarantined is None:
+        is_quarantined = known.quarantined_at is not None
+    return KeyFacts(used.at if used else None, (known.quarantined_at or now) if is_quarantined else None)
+
+
+def _is_quarantined(aws: Aws, profile: KeyProfile, credentials: Credentials) -> bool | None:
+    """Does AWS hold the key for leaked? None when this user may not see its own policies."""
+    user_name = chain.user_name(profile)
+    if user_name is None:
+        return False
+    try:
+        attached = aws.iam.attached_policies(
+            credentials, partition=profile.partition, region=profile.region, user_name=user_name
+        )
+    except AwsFailed as error:
+        if is_transient(error):
+            raise
+        return None
+    return any(map(is_quarantine, attached))
