@@ -10,11 +10,11 @@ import shlex
 import sys
 from dataclasses import dataclass
 
-from awsvault import rewriting
+from awsvault import output, rewriting
 from awsvault.rewriting import Change
-from vaultd.core import awsfiles
+from vaultd.core import adopt, awsfiles
 from vaultd.core.awsfiles import AwsFile, Hook
-from vaultd.wire.errors import Refused, StorageFailed, Usage
+from vaultd.wire.errors import Refused, StorageFailed, Usage, VaultError
 
 _WORD = re.compile(r"[A-Za-z0-9_./-]+")
 
@@ -46,38 +46,70 @@ def _file(path: str) -> AwsFile:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A hook line that can be written."""
+    """A hook line that can be written. `adopted` is the role profile of the config in whose place it goes."""
 
     hook: Hook
     program: str
     region: str | None
+    adopted: str | None = None
+
+    def change(self, config: AwsFile) -> str:
+        if self.adopted:
+            return adopt.with_hook_instead(config, self.adopted, self.hook, self.program, self.region)
+        return awsfiles.with_hook(config, self.hook, self.program, self.region)
 
     def write(self) -> bool:
         """Put the line in; False when it stood there already."""
-        return edit(lambda config: awsfiles.with_hook(config, self.hook, self.program, self.region))
+        return edit(self.change)
+
+    def write_last(self, kept: str) -> None:
+        """`write`, and say how to use it. `kept` is in the vault whatever happens here; what is missing is told then."""
+        try:
+            self.write()
+        except VaultError as error:
+            line = self.hook.line_for(self.program)
+            raise type(error)(
+                f"{kept} is kept, but {error.message}", hint=f"add there: credential_process = {line}"
+            ) from None
+        profile = self.adopted or self.hook.name
+        output.say(f"{config_path()} asks for it. Try: aws sts get-caller-identity --profile {profile}")
 
 
-def plan(name: str, home: str | None, region: str | None) -> Plan:
+def plan(name: str, home: str | None, region: str | None, adopted: str | None = None) -> Plan:
     """Check everything that could stop the line from being written or from being used. Raises Usage, Refused."""
-    hook = Hook(name, home)
     if home and not _WORD.fullmatch(home):
         raise Usage(
             "the home's path has characters that a hook line cannot have",
             hint="choose one without them, or use --no-config",
         )
-    program = find_program()
-    config, credentials = read_config(), _file(credentials_path())
-    found = awsfiles.rivals(config, credentials, hook)
-    if found:
-        raise Usage(
-            f"{found[0].where} line {found[0].line}: {found[0].key} would be used instead of the hook",
-            hint="remove that line, or use --no-config",
-        )
-    awsfiles.with_hook(config, hook, program, region)
+    made = Plan(Hook(name, home), find_program(), region, adopted)
+    config = read_config()
+    _check_rivals(config, made)
+    made.change(config)
     folder = os.path.dirname(os.path.realpath(config.where))
     if not os.access(folder if os.path.isdir(folder) else os.path.dirname(folder), os.W_OK | os.X_OK):
         raise Refused(f"{folder} cannot be written", hint="mend that, or use --no-config")
-    return Plan(hook, program, region)
+    return made
+
+
+def _check_rivals(config: AwsFile, made: Plan) -> None:
+    found = awsfiles.rivals(config, _file(credentials_path()), made.hook, made.adopted)
+    if made.adopted:  # what is taken over goes out of the config
+        going = (*adopt.TAKEN, awsfiles.PROCESS)
+        found = [rival for rival in found if rival.where != config.where or rival.key not in going]
+    if not found:
+        return
+    name = made.hook.name
+    is_role = found[0].key in adopt.TAKEN and not made.adopted
+    cure = (
+        f"take the role over: awsvault add-role {name} --from-config {name}"
+        if is_role
+        else "remove that line"
+    )
+    raise Usage(
+        f"{found[0].where} line {found[0].line}: {found[0].key} would be used instead of the hook",
+        hint=f"{cure}, or use --no-config",
+    )
 
 
 def remove(name: str, home: str | None, region: str | None) -> bool:

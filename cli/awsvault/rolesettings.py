@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from vaultd.wire import durations
 from vaultd.wire.errors import Usage
 
 POLICY_LIMIT = 64 * 1024  # bytes of a file; AWS takes 2048 characters
 
+RoleArn = Annotated[str | None, typer.Option("--role-arn", metavar="ARN", help="The role that is assumed.")]
 ExternalId = Annotated[
     str | None, typer.Option("--external-id", metavar="ID", help="What the role's owner asks for.")
 ]
@@ -43,6 +45,16 @@ PolicyArn = Annotated[
     typer.Option("--policy-arn", metavar="ARN", help="A managed policy that narrows it; may be repeated."),
 ]
 ReadOnly = Annotated[bool, typer.Option("--read-only", help="Narrow it to AWS's ReadOnlyAccess.")]
+
+
+def seconds(text: str | None) -> int | None:
+    """A `--duration`. Raises Usage."""
+    if text is None:
+        return None
+    try:
+        return durations.parse(text)
+    except Usage as error:
+        raise Usage(f"--duration {error.message}") from None
 
 
 def pairs(tags: list[str] | None) -> dict[str, str]:

@@ -125,11 +125,11 @@ def test_a_backup_is_made_once_and_without_secrets(user: Path) -> None:
 
 
 def test_what_would_beat_the_hook_is_refused_by_line(user: Path) -> None:
-    path = config_of(user, b"[profile dev]\nregion = x\nrole_arn = arn\n")
+    path = config_of(user, b"[profile dev]\nregion = x\nsso_session = x\n")
     with pytest.raises(Usage) as error:
         add()
     assert (
-        f"{path} line 3: role_arn would be used instead of the hook; remove that line, or use --no-config"
+        f"{path} line 3: sso_session would be used instead of the hook; remove that line, or use --no-config"
         == error.value.line
     )
     assert b"[profile dev]\nregion = x\nrole_arn = arn\n" == path.read_bytes()

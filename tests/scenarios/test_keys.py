@@ -218,9 +218,9 @@ def test_a_taken_name_is_refused_before_anybody_types_a_secret(daemon: Daemon) -
 
 def test_another_source_in_the_profile_stops_add_before_it_begins(daemon: Daemon) -> None:
     config_of(daemon).parent.mkdir()
-    config_of(daemon).write_text("[profile x]\nrole_arn = y\n")
+    config_of(daemon).write_text("[profile x]\nsso_session = y\n")
     done = daemon.awsvault("add", "x", "--stdin", stdin=b"")
-    line = f"awsvault: {config_of(daemon)} line 2: role_arn would be used instead of the hook; remove that line, or use --no-config\n"
+    line = f"awsvault: {config_of(daemon)} line 2: sso_session would be used instead of the hook; remove that line, or use --no-config\n"
     assert (2, line.encode()) == (done.returncode, done.stderr)
 
 

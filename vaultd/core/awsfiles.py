@@ -105,7 +105,7 @@ def with_hook(config: IniFile, hook: Hook, program: str, region: str | None) -> 
     Doing it twice changes nothing. An existing `credential_process` is replaced: ask `rivals` first.
     """
     line = hook.line_for(program)
-    _check_region(region)
+    check_region(region)
     section = profile(config, hook.name)
     process = section.option(PROCESS) if section else None
     new = [] if process else [f"{PROCESS} = {line}"]
@@ -147,7 +147,7 @@ def without_hook(config: IniFile, hook: Hook, region: str | None) -> str:
 
 def with_region(config: IniFile, hook: Hook, old: str | None, new: str | None) -> str:
     """The text in which the `region` line written with the hook says `new`; another region is the user's and stays."""
-    _check_region(new)
+    check_region(new)
     edit = Edit(config)
     for section, process in reversed(_asking(config, hook)):
         beside = _region_beside(section, process, old)
@@ -171,7 +171,7 @@ def _region_beside(section: Section, process: Option, region: str | None) -> Opt
     return option if option and option.value == region and option.first == process.last + 1 else None
 
 
-def _check_region(region: str | None) -> None:
+def check_region(region: str | None) -> None:
     if region is not None and not re.fullmatch(_REGION, region):
         raise Usage("a region is written like eu-central-1")
 

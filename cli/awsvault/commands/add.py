@@ -93,7 +93,7 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     )
     _report(reply)
     if plan:
-        _write_hook(plan)
+        plan.write_last("the key")
     if csv:
         _finish_csv(csv, delete=delete_csv)
 
@@ -168,20 +168,6 @@ def _report(reply: Frame) -> None:
     owner = profile["arn"] or "not checked with AWS"
     output.say(
         f"{profile['profile']} is added: key {output.short_key(profile['access_key_id'])} ({owner}), serves {profile['serve']}."
-    )
-
-
-def _write_hook(plan: hook.Plan) -> None:
-    """The key is kept whatever happens here, and the user is told what line is missing."""
-    try:
-        plan.write()
-    except VaultError as error:
-        line = plan.hook.line_for(plan.program)
-        raise type(error)(
-            f"the key is kept, but {error.message}", hint=f"add there: credential_process = {line}"
-        ) from None
-    output.say(
-        f"{hook.config_path()} asks for it. Try: aws sts get-caller-identity --profile {plan.hook.name}"
     )
 
 

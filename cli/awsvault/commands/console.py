@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from awsvault import completion, output
+from awsvault import completion, output, rolesettings
 from awsvault.commands import home_of, new_app
-from vaultd.wire import client, durations
+from vaultd.wire import client
 
 app = new_app()
 
@@ -34,7 +34,7 @@ def command(
         home=home_of(ctx),
         profile=profile,
         destination=destination,
-        duration_s=durations.parse(duration) if duration else None,
+        duration_s=rolesettings.seconds(duration),
     )
     output.say(f"Made by {reply['by']}; the link works for 15 minutes.")
     if open_browser and _opened(reply["url"]):

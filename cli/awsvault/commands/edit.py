@@ -9,7 +9,7 @@ import typer
 
 from awsvault import completion, output, prompts, rolesettings
 from awsvault.commands import home_of, new_app
-from vaultd.wire import client, durations
+from vaultd.wire import client
 from vaultd.wire.errors import Usage, VaultError
 
 app = new_app()
@@ -50,7 +50,7 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     source: Annotated[
         _Text, typer.Option("--source", metavar="PROFILE", help="Of a role: what assumes it.")
     ] = None,
-    role_arn: Annotated[_Text, typer.Option("--role-arn", metavar="ARN")] = None,
+    role_arn: rolesettings.RoleArn = None,
     external_id: rolesettings.ExternalId = None,
     session_name: rolesettings.SessionName = None,
     duration: rolesettings.Duration = None,
@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913 - one parameter for each flag
         "role_arn": role_arn,
         "external_id": external_id,
         "session_name": session_name,
-        "duration_s": durations.parse(duration) if duration else None,
+        "duration_s": rolesettings.seconds(duration),
         "tags": rolesettings.pairs(tag) or None,
         "transitive_tags": transitive_tag or None,
         "source_identity": source_identity,
