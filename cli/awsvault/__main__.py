@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Entry: `get` takes the short way (no typer, no json), `exec` without options a shorter one, the rest goes to the app."""
+"""Entry: `get` takes the short way (no typer, no json), `exec` without options and `due --quiet` a shorter one, the rest goes to the app."""
 
 import sys
 
@@ -14,6 +14,10 @@ def main() -> None:
             _exec(None, name, words)
         case ["--home", home, "exec", name, "--", *words] if not name.startswith("-"):
             _exec(home, name, words)
+        case ["due", "--quiet" | "-q"]:
+            _due(None)
+        case ["--home", home, "due", "--quiet" | "-q"]:
+            _due(home)
         case _:
             pass
     try:
@@ -33,6 +37,12 @@ def _exec(home: str | None, name: str, words: list[str]) -> None:
     from awsvault.running import Wish, main
 
     main(home, Wish(name, tuple(words)))
+
+
+def _due(home: str | None) -> None:
+    from awsvault.reminding import quiet
+
+    quiet(home)
 
 
 if __name__ == "__main__":

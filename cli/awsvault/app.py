@@ -5,18 +5,19 @@ import os
 import re
 import sys
 from importlib import import_module
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer._click import Command, Context
 from typer._click import exceptions as click
 from typer.core import TyperGroup
 
-from awsvault import failures, output
+from awsvault import failures, output, reminding
+from vaultd.wire import paths
 from vaultd.wire.errors import Usage
 
 COMMANDS = tuple(
-    "init unlock lock status add add-role list show edit remove get exec env console mfa passwd recover daemon help".split()
+    "init unlock lock status add add-role list show edit remove get exec env console mfa passwd recover due snooze daemon help".split()
 )
 
 
@@ -32,6 +33,13 @@ class Commands(TyperGroup):
         command = typer.main.get_command(import_module(f"awsvault.commands.{cmd_name.replace('-', '_')}").app)
         command.name = cmd_name
         return command
+
+    def invoke(self, ctx: Context) -> Any:
+        """The command; after one of a person's that went well, a line about what is due."""
+        result = super().invoke(ctx)
+        if ctx.invoked_subcommand in reminding.AFTER:
+            reminding.tell(paths.home_override(ctx.params.get("home")))
+        return result
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         if args[0] not in COMMANDS and not ctx.resilient_parsing:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`awsvault status`: what state everything is in, and the last requests that were refused."""
+"""`awsvault status`: what state everything is in, what is due, and the last requests that were refused."""
 
 from typing import Annotated, Any
 
 import typer
 
-from awsvault import output
+from awsvault import output, reminding
 from awsvault.commands import home_of, new_app
 from vaultd.wire import client, durations
 from vaultd.wire.errors import DaemonUnreachable, NoVault
@@ -20,12 +20,13 @@ def command(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
-    """Show what state everything is in, and what was refused.
+    """Show the state of everything, what is due, and what was refused.
 
     Many SDKs hide why they got no credentials; the last 20 refusals tell.
     """
     try:
         status = client.call("status", home=home_of(ctx))
+        status["due"] = reminding.items(home_of(ctx))
     except (NoVault, DaemonUnreachable) as error:
         if as_json:
             output.answer_json({"state": error.code})
@@ -50,6 +51,7 @@ def _lines(status: Frame) -> list[str]:
         facts.insert(1, ("profiles", status["profiles"]))
     lines = [f"{name:<9} {value}" for name, value in facts]
     lines += [f"{'warning':<9} {warning}" for warning in status["warnings"]]
+    lines += [f"{'due':<9} {reminding.line_of(item)}" for item in status["due"]]
     if status["refusals"]:
         lines += ["", "refused lately:", *map(_refusal, status["refusals"])]
     return lines
