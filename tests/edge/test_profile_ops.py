@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.edge.desk import KEY, PASSPHRASE, Desk, at_aws, code
 from tests.fake_aws import FakeAws, Fault, Gate
+from vaultd.core.rotation import Rotation
 
 
 def test_add_decides_by_evidence_how_a_key_is_served(desk: Desk, aws: FakeAws) -> None:
@@ -159,6 +161,24 @@ def test_list_tells_when_a_key_is_due(desk: Desk, age: timedelta, status: str) -
             "profile", "kind", "serve", "account", "arn", "access_key_id", "created_at", "age_days", "rotate_by",
             "last_used_at", "status", "rotation",
         } <= found.keys()  # fmt: skip
+
+    asyncio.run(scenario())
+
+
+def test_list_tells_of_an_open_rotation_and_of_a_snooze(desk: Desk) -> None:
+    async def scenario() -> None:
+        await desk.opened()
+        await desk.ask("add", profile="dev", verify=False, **KEY)
+        old = desk.service.keeper.body.key_profile("dev").key
+        new = replace(old, access_key_id="AKIANEW0000000000000")
+        run = Rotation("0123456789abcdef", "grace", desk.now, desk.now, "host", old, new, waits="a person")
+        await desk.service.save(lambda body: body.with_rotation("dev", run))
+        await desk.ask("snooze", profile="dev", for_s=3_600)
+        (found,) = (await desk.ask("list"))["profiles"]
+        assert {"state": "grace", "since": "2026-11-24T12:00:00Z", "waits": "a person"} == found["rotation"]
+        assert "2026-11-24T13:00:00Z" == found["snoozed_until"]
+        desk.now += timedelta(hours=1)
+        assert None is (await desk.ask("list"))["profiles"][0]["snoozed_until"]
 
     asyncio.run(scenario())
 

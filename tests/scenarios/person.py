@@ -6,19 +6,23 @@ from collections.abc import Mapping
 
 from tests import canary
 from tests.daemons import AWSVAULT, Daemon
-from tests.terminal import Terminal
+from tests.terminal import COLUMNS, Terminal
 
 CODE = re.compile(r"(?:[0-9A-Z]{4}-){8}[0-9A-Z]{4}")
 
 
 def at_terminal(
-    daemon: Daemon, *words: str, stdin: bytes | None = None, extra: Mapping[str, str] | None = None
+    daemon: Daemon,
+    *words: str,
+    stdin: bytes | None = None,
+    extra: Mapping[str, str] | None = None,
+    columns: int = COLUMNS,
 ) -> Terminal:
     """`awsvault WORDS` typed by this daemon's user."""
     environment = daemon.environment(
         {"AWSVAULT_HOME": str(daemon.home), "TERM": "xterm-256color"} | dict(extra or {})
     )
-    return Terminal([str(AWSVAULT), *words], environment, stdin=stdin)
+    return Terminal([str(AWSVAULT), *words], environment, stdin=stdin, columns=columns)
 
 
 def new_passphrase(terminal: Terminal, passphrase: str = canary.PASSPHRASE) -> None:

@@ -231,15 +231,21 @@ def test_list_for_people_and_for_programs(daemon: Daemon) -> None:
     end = canary.access_key_id("dev")[-4:]
     done = daemon.awsvault("list")
     heading, row = done.stdout.decode().splitlines()
-    assert "PROFILE  SERVES  KEY      ACCOUNT  AGE (DAYS)     USED   STATUS" == heading
-    assert f"dev      key     ...{end}  -        ........ 0/90  never  unverified" == row
     found = json.loads(daemon.awsvault("list", "--json").stdout)
+    by = found[0]["rotate_by"][:10]
+    assert "PROFILE  SERVES  KEY      ACCOUNT  AGE (DAYS)     USED   ROTATE BY   STATUS" == heading
+    assert f"dev      key     ...{end}  -        ........ 0/90  never  {by}  unverified" == row
     keys = "profile kind serve account arn access_key_id created_at age_days rotate_by last_used_at status rotation"
-    assert set(keys.split()) <= found[0].keys()
+    assert set(keys.split()) | {"used_in_aws_at", "snoozed_until"} <= found[0].keys()
     with at_terminal(daemon, "list") as terminal:
         assert 0 == terminal.end()
     assert "\u2591 0/90" in terminal.screen
     assert b"\x1b[" in terminal.raw
+    assert "ACCOUNT" in terminal.screen
+    with at_terminal(daemon, "list", columns=80) as narrow:
+        assert 0 == narrow.end()
+    assert "ACCOUNT" not in narrow.screen
+    assert by in narrow.screen
     with at_terminal(daemon, "--no-color", "list") as plain:
         assert 0 == plain.end()
     assert b"\x1b[3" not in plain.raw

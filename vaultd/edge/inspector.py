@@ -55,6 +55,10 @@ class Inspector:
         """By access key id."""
         return {key_id: answer.facts for key_id, answer in self._answers.items() if answer.facts}
 
+    def about(self, access_key_id: str) -> KeyFacts:
+        answer = self._answers.get(access_key_id)
+        return answer.facts if answer and answer.facts else KeyFacts()
+
     def look(self, body: Body) -> None:
         """Start to ask about the key that waited longest, if it is time. Returns at once."""
         now = self._clock.boottime()
@@ -84,8 +88,7 @@ class Inspector:
 
     async def _ask(self, profile: KeyProfile) -> None:
         key_id, epoch = profile.key.access_key_id, self._epoch()
-        before = self._answers.get(key_id)
-        known = before.facts if before and before.facts else KeyFacts()
+        known = self.about(key_id)
         try:
             facts = await asyncio.to_thread(_ask, self._aws(), profile, known, self._clock.now())
         except AwsFailed as error:
@@ -93,8 +96,9 @@ class Inspector:
         else:
             self._complained = False
             if self._epoch() == epoch:
+                before = self._answers.get(key_id)
                 self._answers[key_id] = Answer(self._clock.boottime(), facts)
-                self.version += facts != known or before is None
+                self.version += before is None or before.facts != facts
         finally:
             self._asking = None
 

@@ -122,6 +122,10 @@ class Reminding:
         if self._work:
             await asyncio.shield(self._work)
 
+    def used_in_aws_at(self, access_key_id: str) -> datetime | None:
+        """When AWS saw the key used last; None when it was not asked, or does not say."""
+        return self._inspector.about(access_key_id).used_at
+
     # --- the timer
 
     async def tick(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from vaultd.core import chain, reminders
 from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.roles import RoleProfile
+from vaultd.core.rotation import Rotation
 from vaultd.edge.service import Service
 from vaultd.wire.errors import VaultError
 
@@ -34,9 +35,7 @@ def _key(service: Service, profile: KeyProfile) -> dict[str, Any]:
         "arn": profile.arn,
         "region": profile.region,
         "mfa_serial": profile.mfa_serial,
-        "mfa_expires_at": iso(mfa_session.expires_at)
-        if mfa_session and mfa_session.expires_at > now
-        else None,
+        "mfa_expires_at": iso(_ahead(mfa_session.expires_at if mfa_session else None, now)),
         "totp": profile.totp is not None,
         "mfa_process": list(profile.mfa_process),
         "policy": profile.policy is not None,
@@ -48,8 +47,21 @@ def _key(service: Service, profile: KeyProfile) -> dict[str, Any]:
         "age_days": max(0, (now - reminders.born(profile.key)).days),
         "rotate_by": iso(rotate_by),
         "status": _status(profile, now, rotate_by, timedelta(seconds=rotation.remind_before)),
-        "rotation": None,
+        "rotation": _rotation(service.keeper.body.rotations.get(profile.name)),
+        "used_in_aws_at": iso(service.reminding.used_in_aws_at(profile.key.access_key_id)),
+        "snoozed_until": iso(_ahead(service.keeper.body.snoozed.get(profile.name), now)),
     }
+
+
+def _rotation(run: Rotation | None) -> dict[str, Any] | None:
+    """What stands open, without its keys."""
+    if run is None:
+        return None
+    return {"state": run.state, "since": iso(run.since), "waits": run.waits or None}
+
+
+def _ahead(moment: datetime | None, now: datetime) -> datetime | None:
+    return moment if moment and moment > now else None
 
 
 def _status(profile: KeyProfile, now: datetime, rotate_by: datetime, remind_before: timedelta) -> str:
@@ -88,6 +100,8 @@ def _role(service: Service, profile: RoleProfile) -> dict[str, Any]:
         "rotate_by": None,
         "status": _role_status(service.keeper.body, profile),
         "rotation": None,
+        "used_in_aws_at": None,
+        "snoozed_until": None,
     }
 
 

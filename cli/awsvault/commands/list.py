@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`awsvault list`: every profile, how old its key is, and what it needs."""
 
+import shutil
+import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -13,7 +16,13 @@ from vaultd.wire import client
 
 app = new_app()
 
-HEADINGS = ("PROFILE", "SERVES", "KEY", "ACCOUNT", "AGE (DAYS)", "USED", "STATUS")
+_T = TypeVar("_T")
+
+HEADINGS = ("PROFILE", "SERVES", "KEY", "ACCOUNT", "AGE (DAYS)", "USED", "ROTATE BY", "STATUS")
+ACCOUNT = HEADINGS.index("ACCOUNT")
+WIDTH = (
+    96  # on a terminal that is narrower the accounts are left out: every other column says what is to be done
+)
 
 
 @app.command("list", epilog="Example: awsvault list --json")
@@ -32,11 +41,19 @@ def command(
     if not profiles:
         output.say("No profile yet. Next: awsvault add PROFILE")
         return
-    output.table(HEADINGS, [_row(profile) for profile in profiles])
+    rows = [_row(profile) for profile in profiles]
+    if sys.stdout and sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDTH:
+        output.table(_without_account(HEADINGS), list(map(_without_account, rows)))
+        return
+    output.table(HEADINGS, rows)
+
+
+def _without_account(columns: Sequence[_T]) -> Sequence[_T]:
+    return [*columns[:ACCOUNT], *columns[ACCOUNT + 1 :]]
 
 
 def _row(profile: dict[str, Any]) -> list[Cell]:
-    status = str(profile["status"])
+    status, rotation = str(profile["status"]), profile["rotation"]
     is_role = profile["kind"] == "role"
     return [
         Cell(str(profile["profile"])),
@@ -44,8 +61,9 @@ def _row(profile: dict[str, Any]) -> list[Cell]:
         Cell(f"by {profile['source']}" if is_role else output.short_key(profile["access_key_id"])),
         Cell(profile["account"] or ""),
         Cell("") if is_role else output.age_bar(profile["age_days"], max_days(profile), status),
-        Cell(_ago(profile["last_used_at"])),
-        Cell(status, output.STYLES.get(status, "")),
+        Cell(_ago(_last_use(profile))),
+        Cell("" if is_role else str(profile["rotate_by"])[:10]),
+        Cell(f"rotation: {rotation['state']}" if rotation else status, output.STYLES.get(status, "")),
     ]
 
 
@@ -55,8 +73,13 @@ def max_days(profile: dict[str, Any]) -> int:
     return (datetime.fromisoformat(profile["rotate_by"]) - born).days
 
 
+def _last_use(profile: dict[str, Any]) -> str | None:
+    """When it was last handed out, or used elsewhere as AWS tells."""
+    return max(filter(None, (profile["last_used_at"], profile.get("used_in_aws_at"))), default=None)
+
+
 def _ago(moment: str | None) -> str:
-    """When it was last handed out, in the days that matter for a key."""
+    """In the days that matter for a key."""
     if moment is None:
         return "never"
     days = (datetime.now(UTC) - datetime.fromisoformat(moment)).days

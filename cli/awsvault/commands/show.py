@@ -8,7 +8,7 @@ import typer
 from awsvault import completion, output
 from awsvault.commands import home_of, new_app
 from awsvault.commands.list import max_days
-from vaultd.wire import client
+from vaultd.wire import client, durations
 
 app = new_app()
 
@@ -39,7 +39,10 @@ FACTS = (
     ("added", "added_at"),
     ("verified", "verified_at"),
     ("last used", "last_used_at"),
+    ("in AWS", "used_in_aws_at"),
     ("rotate by", "rotate_by"),
+    ("rotation", "rotation"),
+    ("snoozed", "snoozed_until"),
     ("status", "status"),
 )
 
@@ -60,16 +63,18 @@ def command(
         return
     for name, key in FACTS:
         if found.get(key) and not (found["kind"] == "role" and key in ("arn", "serve")):
-            output.answer(f"{name:<10} {_words(found[key])}")
+            output.answer(f"{name:<10} {_words(key, found[key])}")
     if found["kind"] == "role":
         return
     bar = output.age_bar(found["age_days"], max_days(found), found["status"])
     output.answer(f"{'age':<10} {bar.text} days")
 
 
-def _words(value: Any) -> str:
+def _words(key: str, value: Any) -> str:
+    if key == "duration_s":
+        return durations.show(value)
     if value is True:
         return "kept"
     if isinstance(value, dict):
-        return " ".join(f"{key}={text}" for key, text in value.items())
+        return " ".join(f"{key}={text}" for key, text in value.items() if text is not None)
     return " ".join(value) if isinstance(value, list) else str(value)
