@@ -4,7 +4,7 @@
 What stands in the file is vaultd.core.adopt's business, writing it hook.py's.
 """
 
-from awsvault import output, prompts
+from awsvault import chains, output, prompts
 from vaultd.core import adopt
 from vaultd.core.adopt import Found
 from vaultd.core.awsfiles import AwsFile
@@ -58,7 +58,7 @@ class Device:
     def __init__(self, home: str | None, serial: str, first: str) -> None:
         self._home = home
         self._serial = serial
-        self._key = _key_behind(home, first)
+        self._key = chains.key_behind(home, first)
 
     def settle(self, *, yes: bool) -> bool:
         """Give it to the key, if a person agrees; False when the key has it already. Raises Usage, Conflict."""
@@ -91,15 +91,6 @@ class Device:
 
     def _change(self, serial: str | None) -> None:
         client.call("edit", home=self._home, profile=self._key["profile"], changes={"mfa_serial": serial})
-
-
-def _key_behind(home: str | None, name: str) -> Frame:
-    """The key profile at the end of the chain; the daemon lets no chain in that goes round in a circle."""
-    while True:
-        shown: Frame = client.call("show", home=home, profile=name)["profile"]
-        if shown["kind"] == "key":
-            return shown
-        name = shown["source"]
 
 
 def add(home: str | None, profile: str, fields: Frame, device: Device | None, *, yes: bool) -> Frame:

@@ -14,56 +14,12 @@ from awsvault.endpoint import server
 from awsvault.endpoint.messages import Place
 from awsvault.endpoint.server import Question, Server
 from tests.daemons import until
+from tests.scripted import SESSION, ScriptedDaemon
 from vaultd.wire import protocol
 from vaultd.wire.errors import Locked
 
 TOKEN = "0" * 64
-SESSION = (
-    b'{"Version":1,"AccessKeyId":"ASIAEXAMPLE","SecretAccessKey":"s","SessionToken":"t",'
-    b'"Expiration":"2030-01-01T00:00:00Z"}\n'
-)
 LOCKED = protocol.encode(protocol.error_frame(Locked()))
-
-
-class Daemon:
-    """The daemon's end: `answers` are given one a connection; b"" hangs up, None says nothing."""
-
-    def __init__(self, home: Path, answers: list[bytes | None]) -> None:
-        self._answers = answers
-        self.asked = 0
-        self.may_answer = threading.Event()
-        self.may_answer.set()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(home / "vaultd.sock"))
-        self._listener.listen(64)
-        self._kept: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                if not sock.recv(65536):
-                    sock.close()
-                    continue
-                self.asked += 1
-                self.may_answer.wait(10)
-                answer = self._answers[min(self.asked, len(self._answers)) - 1]
-                if answer is None:
-                    self._kept.append(sock)
-                    continue
-                with sock:
-                    sock.sendall(answer)
-
-    def close(self) -> None:
-        self.may_answer.set()
-        with contextlib.suppress(OSError):  # closed by the test already
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(10)
-        for sock in self._kept:
-            sock.close()
 
 
 class Endpoint:
@@ -102,7 +58,7 @@ class Endpoint:
         os.close(self._watched)
 
 
-Start = Callable[..., tuple[Daemon, Endpoint]]
+Start = Callable[..., tuple[ScriptedDaemon, Endpoint]]
 
 
 @pytest.fixture
@@ -112,9 +68,9 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         monkeypatch.setattr(server, name, 0.05)
     with contextlib.ExitStack() as stack:
 
-        def make(*answers: bytes | None) -> tuple[Daemon, Endpoint]:
+        def make(*answers: bytes | None) -> tuple[ScriptedDaemon, Endpoint]:
             tmp_path.chmod(0o700)
-            daemon = stack.enter_context(contextlib.closing(Daemon(tmp_path, list(answers))))
+            daemon = stack.enter_context(contextlib.closing(ScriptedDaemon(tmp_path, list(answers))))
             return daemon, stack.enter_context(contextlib.closing(Endpoint(tmp_path)))
 
         yield make

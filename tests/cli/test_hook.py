@@ -132,7 +132,7 @@ def test_what_would_beat_the_hook_is_refused_by_line(user: Path) -> None:
         f"{path} line 3: sso_session would be used instead of the hook; remove that line, or use --no-config"
         == error.value.line
     )
-    assert b"[profile dev]\nregion = x\nrole_arn = arn\n" == path.read_bytes()
+    assert b"[profile dev]\nregion = x\nsso_session = x\n" == path.read_bytes()
 
 
 @pytest.mark.parametrize("content", [b"[a]\n[a]\n", b"no section\n", b"[a]\nx = 1\nx = 2\n"])

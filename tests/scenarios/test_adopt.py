@@ -16,19 +16,17 @@ ARN = f"arn:aws:iam::{ACCOUNT}:role"
 ROLE = f"role_arn = {ARN}/admin"
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as opened:
-        opened.aws.add_role("admin", opened.alice)
-        yield opened
-
-
 @pytest.fixture(scope="module")
-def untouched() -> Iterator[Stage]:
-    """For what is refused, and leaves the vault as it was."""
+def shared() -> Iterator[Stage]:
     with open_stage() as opened:
-        opened.aws.add_role("admin", opened.alice)
         yield opened
+
+
+@pytest.fixture
+def stage(shared: Stage) -> Stage:
+    shared.start_over()
+    shared.aws.add_role("admin", shared.alice)
+    return shared
 
 
 def config(stage: Stage) -> Path:
@@ -251,20 +249,20 @@ def test_another_device_is_a_conflict(stage: Stage) -> None:
         "refused by AWS",
     ],
 )
-def test_what_cannot_be_taken_over_is_named(untouched: Stage, text: str, status: int, line: str) -> None:
-    path = write(untouched, text)
-    found, said = untouched.refused("add-role", "admin", "--from-config", "admin")
+def test_what_cannot_be_taken_over_is_named(stage: Stage, text: str, status: int, line: str) -> None:
+    path = write(stage, text)
+    found, said = stage.refused("add-role", "admin", "--from-config", "admin")
     assert (status, True) == (found, line.format(config=path) in said), said
     assert text == path.read_text()
-    assert ["dev"] == untouched.daemon.call("names")["names"]
+    assert ["dev"] == stage.daemon.call("names")["names"]
 
 
-def test_adding_a_role_beside_its_profile_tells_of_the_other_way(untouched: Stage) -> None:
-    path = write(untouched, f"[profile admin]\n{ROLE}\nsource_profile = dev\n")
+def test_adding_a_role_beside_its_profile_tells_of_the_other_way(stage: Stage) -> None:
+    path = write(stage, f"[profile admin]\n{ROLE}\nsource_profile = dev\n")
     assert (
         2,
         (
             f"{path} line 2: role_arn would be used instead of the hook; take the role over: awsvault add-role admin "
             "--from-config admin, or use --no-config"
         ),
-    ) == untouched.refused("add-role", "admin", "--source", "dev", "--role-arn", f"{ARN}/admin")
+    ) == stage.refused("add-role", "admin", "--source", "dev", "--role-arn", f"{ARN}/admin")

@@ -300,12 +300,3 @@ def test_on_a_screen_env_says_that_these_are_secrets(stage: Stage) -> None:
 def test_an_unknown_format_is_refused_before_anything_is_asked(stage: Stage) -> None:
     expected = (2, "--format has a wrong value; choose from sh, fish, powershell, dotenv, json")
     assert expected == stage.refused("env", "nobody", "--format", "cmd")
-
-
-def test_a_slow_aws_is_waited_for(stage: Stage) -> None:
-    """An SDK's hook gives up after seconds; a person or a script can wait."""
-    from tests.fake_aws import Fault
-
-    stage.add_key("carol")
-    stage.aws.fault(Fault.delay(2.6), action="GetSessionToken")
-    assert "AWS_SESSION_TOKEN" in seen_by_child(stage, "carol")

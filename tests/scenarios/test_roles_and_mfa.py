@@ -11,24 +11,23 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests import canary
+from tests.scenarios.person import at_terminal
 from tests.scenarios.vault_at_aws import ACCOUNT, Stage, open_stage
 from tests.terminal import Terminal
 
 ARN = f"arn:aws:iam::{ACCOUNT}:role"
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as opened:
-        yield opened
-
-
 @pytest.fixture(scope="module")
-def untouched() -> Iterator[Stage]:
-    """For tests that are refused, and leave everything as it was."""
+def shared() -> Iterator[Stage]:
     with open_stage() as opened:
         yield opened
+
+
+@pytest.fixture
+def stage(shared: Stage) -> Stage:
+    shared.start_over()
+    return shared
 
 
 def config_of(stage: Stage) -> str:
@@ -96,12 +95,12 @@ def test_a_role_is_added_with_everything_and_served(stage: Stage, tmp_path: Path
     ],
 )
 def test_a_role_that_cannot_work_is_refused_in_one_line_and_not_kept(
-    untouched: Stage, words: list[str], status: int, line: str
+    stage: Stage, words: list[str], status: int, line: str
 ) -> None:
-    refused, said = untouched.refused("add-role", "x", *words)
+    refused, said = stage.refused("add-role", "x", *words)
     assert status == refused
     assert line in said
-    assert ["dev"] == untouched.daemon.call("names")["names"]
+    assert ["dev"] == stage.daemon.call("names")["names"]
 
 
 def test_a_code_as_an_argument_or_by_a_pipe_opens_all_profiles_of_the_key(stage: Stage) -> None:
@@ -127,6 +126,37 @@ def test_a_person_is_asked_for_the_code(stage: Stage) -> None:
         terminal.type(code)
         terminal.expect("dev has an MFA session until")
         assert 0 == terminal.end()
+
+
+def test_who_mistypes_is_asked_again_and_a_program_is_not(stage: Stage) -> None:
+    code = guarded(stage)
+    wrong = f"{(int(code) + 1) % 1_000_000:06}"
+    with at_terminal(stage.daemon, "mfa", "admin") as terminal:
+        terminal.answer("MFA code for dev: ", wrong)
+        terminal.answer("wait for the next code, then try again\nMFA code for dev: ", "12")
+        terminal.answer("an MFA code is 6 digits\nMFA code for dev: ", code)
+        terminal.expect("dev has an MFA session until")
+        assert 0 == terminal.end()
+    assert 7 == stage.refused("mfa", "admin", wrong)[0]
+
+
+def test_without_a_device_nobody_is_asked_for_a_code(stage: Stage) -> None:
+    stage.aws.add_role("plain", stage.alice)
+    stage.run("add-role", "plain", "--source", "dev", "--role-arn", f"{ARN}/plain")
+    for profile in ("dev", "plain"):
+        with at_terminal(stage.daemon, "mfa", profile) as terminal:
+            assert 2 == terminal.end()
+        assert "awsvault: dev has no MFA device; run: awsvault edit dev --mfa-serial ARN\n" == terminal.screen
+
+
+def test_a_wrong_serial_and_a_device_of_somebody_else_are_named(stage: Stage) -> None:
+    guarded(stage)
+    other = stage.aws.add_mfa(stage.aws.add_user("mallory"))
+    for serial in (other.serial, f"arn:aws:iam::{ACCOUNT}:mfa/nothing"):
+        assert 0 == stage.run("edit", "dev", "--mfa-serial", serial).returncode
+        status, line = stage.refused("mfa", "dev", "123456")
+        assert (7, True) == (status, line.startswith(f"this user has no MFA device {serial};"))
+    assert (2, True) == (stage.refused("edit", "dev", "--mfa-serial", "x")[0], True)
 
 
 def _bin() -> str:
@@ -234,8 +264,68 @@ def test_edit_changes_and_clears_a_roles_settings(stage: Stage) -> None:
     assert "its sessions live until they expire" in stage.run("remove", "plain", "--yes").stderr.lower()
 
 
-def test_no_secret_is_in_what_roles_and_codes_print(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--policy-arn", "arn:aws:iam::aws:policy/ReadOnlyAccess"], "GetFederationToken takes no code"),
+        (["--mfa-process", "'open"], "--mfa-process has a quote that does not end"),
+        (["--duration", "soon"], "--duration must be a length of time like 15m, 12h or 90d"),
+        (["--source", "dev"], "a key has none of these settings"),
+    ],
+    ids=["narrowed with MFA", "quote", "duration", "role's"],
+)
+def test_an_edit_that_makes_no_sense_says_why(stage: Stage, words: list[str], line: str) -> None:
     guarded(stage)
-    stage.run("edit", "dev", "--totp-stdin", stdin=f"{canary.MARK}\n")
-    for words in (["show", "dev", "--json"], ["list", "--json"], ["status", "--json"]):
-        assert canary.MARK not in stage.run(*words).stdout
+    status, said = stage.refused("edit", "dev", *words)
+    assert (2, True) == (status, line in said), said
+
+
+def test_a_narrowed_key_is_no_source_of_roles(stage: Stage) -> None:
+    """GetFederationToken's sessions may not assume roles: said at the change, not at the next use."""
+    stage.aws.add_role("plain", stage.alice)
+    stage.run("add-role", "plain", "--source", "dev", "--role-arn", f"{ARN}/plain")
+    status, line = stage.refused("edit", "dev", "--read-only")
+    assert (2, True) == (status, '"plain" cannot be assumed from "dev", which is narrowed' in line)
+    assert 0 == stage.run("remove", "plain", "--yes").returncode
+    assert 0 == stage.run("edit", "dev", "--read-only").returncode
+    assert json.loads(stage.run("get", "dev").stdout)["SessionToken"]
+    assert "GetFederationToken" == stage.aws.calls()[-1].action
+    assert 2 == stage.refused("add-role", "plain", "--source", "dev", "--role-arn", f"{ARN}/plain")[0]
+
+
+def test_roles_that_go_round_in_a_circle_are_named(stage: Stage) -> None:
+    for name, source in (("one", "dev"), ("two", "one"), ("three", "two")):
+        words = ["add-role", name, "--source", source, "--role-arn", f"{ARN}/{name}", "--no-verify"]
+        assert 0 == stage.run(*words).returncode
+    status, line = stage.refused("edit", "one", "--source", "three")
+    assert (2, True) == (status, "the roles go round in a circle: one -> three -> two -> one" in line), line
+    assert "dev" == json.loads(stage.run("show", "one", "--json").stdout)["source"]
+
+
+def test_what_is_shown_of_a_role(stage: Stage) -> None:
+    stage.aws.add_role("plain", stage.alice)
+    words = ["add-role", "plain", "--source", "dev", "--role-arn", f"{ARN}/plain", "--duration", "1h"]
+    stage.run(*words, "--tag", "team=eu", "--no-config", "--no-verify")
+    lines = stage.run("show", "plain").stdout.splitlines()
+    for line in (
+        f"role       {ARN}/plain",
+        "assumed by dev",
+        "duration   1 h",
+        "tags       team=eu",
+        "status     unverified",
+    ):
+        assert line in lines
+    assert "plain" in stage.run("list").stdout
+
+
+def test_no_seed_is_in_what_is_printed_or_kept_in_the_clear(stage: Stage) -> None:
+    guarded(stage)
+    seed = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+    stage.run("edit", "dev", "--totp-stdin", stdin=f"{seed}\n")
+    shown = "".join(
+        stage.run(*words.split()).stdout for words in ("show dev", "show dev --json", "list --json")
+    )
+    assert "mfa seed   kept" in shown
+    kept = b"".join(path.read_bytes() for path in stage.daemon.home.rglob("*") if path.is_file())
+    assert seed not in shown
+    assert seed.encode() not in kept

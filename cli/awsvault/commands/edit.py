@@ -9,7 +9,7 @@ import typer
 
 from awsvault import completion, output, prompts, rolesettings
 from awsvault.commands import home_of, new_app
-from vaultd.wire import client
+from vaultd.wire import client, durations
 from vaultd.wire.errors import Usage, VaultError
 
 app = new_app()
@@ -70,7 +70,7 @@ def command(  # noqa: PLR0913 - one parameter for each flag
         "serve": serve,
         "region": region,
         "mfa_serial": mfa_serial,
-        "mfa_process": shlex.split(mfa_process) if mfa_process else mfa_process,
+        "mfa_process": _argv(mfa_process),
         "source": source,
         "role_arn": role_arn,
         "external_id": external_id,
@@ -100,9 +100,20 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     client.call("edit", home=home, profile=profile, changes=changes)
     if "region" in changes:
         _follow(profile, home, before["region"], changes["region"])
-    output.say(
-        f"{profile} is changed: " + ", ".join(f"{name} {_words(value)}" for name, value in shown.items())
+    said = (
+        f"{name.removesuffix('_s').replace('_', '-')} {_words(name, value)}" for name, value in shown.items()
     )
+    output.say(f"{profile} is changed: {', '.join(said)}")
+
+
+def _argv(text: str | None) -> list[str] | None:
+    """A command as words. No shell will read it, so what only a shell understands is not in it."""
+    if text is None:
+        return None
+    try:
+        return shlex.split(text)
+    except ValueError:
+        raise Usage("--mfa-process has a quote that does not end") from None
 
 
 def _cleared(names: list[str] | None) -> dict[str, None]:
@@ -120,7 +131,9 @@ def _seed() -> str:
     return prompts.ask_secret("Seed of the MFA device (base32): ")
 
 
-def _words(value: Any) -> str:
+def _words(name: str, value: Any) -> str:
+    if name == "duration_s" and isinstance(value, int):
+        return durations.show(value)
     if isinstance(value, dict):
         return " ".join(f"{key}={text}" for key, text in value.items())
     return " ".join(value) if isinstance(value, list) else str(value)
