@@ -45,6 +45,12 @@ def test_it_is_written_as_always() -> None:
     assert b'{"agenda":1,"entries":[["dev","rotate",1795521600,1796731200,null]]}' == encode([entry])
 
 
+def test_words_stay_in_the_vault() -> None:
+    """Names and dates alone: what a rotation waits for may tell of rights and keys."""
+    entry = Entry("dev", "rotation-open", NOW, note="whose key is it")
+    assert b"whose" not in encode([entry])
+
+
 def test_the_first_of_many_are_written_and_fit() -> None:
     name = "p" * 58
     many = [Entry(f"{name}{number:06}", "rotation-open", NOW, None, NOW) for number in range(MAX_ENTRIES + 1)]

@@ -152,7 +152,9 @@ def test_while_a_key_is_rotated_nobody_is_told_to_rotate_it() -> None:
 
 
 def test_a_rotation_that_waits_for_a_person_is_due_at_once() -> None:
-    assert ["rotation-open"] == whats(rotating("uncertain", waits="whose key is it"), BORN)
+    waiting = rotating("uncertain", waits="whose key is it")
+    assert ["rotation-open"] == whats(waiting, BORN)
+    assert "whose key is it" in due(agenda(waiting, POLICY, Facts()), BORN)[0][0].text(BORN)
 
 
 @pytest.mark.parametrize(
@@ -313,6 +315,11 @@ SAID = BORN + 95 * DAY
         (
             Reminder("dev", "rotation-open", BORN),
             "a rotation is open and does not go on since 2026-01-01",
+            "awsvault rotate --status",
+        ),
+        (
+            Reminder("dev", "rotation-open", BORN, note="iam:UpdateAccessKey is \x1bmissing"),
+            "a rotation is open and does not go on since 2026-01-01: iam:UpdateAccessKey is ?missing",
             "awsvault rotate --status",
         ),
     ],

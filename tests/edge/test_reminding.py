@@ -174,7 +174,8 @@ def test_a_person_may_want_no_agenda(desk: Desk) -> None:
         locked = await relocked(desk)
         locked.service.use_settings(desk.service.settings)
         file(desk).write_bytes(agenda.encode([]))
-        assert "locked" == await due(locked), "an agenda from before counts no more"
+        assert "locked" == await due(locked)
+        assert not file(desk).exists(), "an agenda from before goes"
 
     asyncio.run(scenario())
 

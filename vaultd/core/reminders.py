@@ -16,6 +16,7 @@ from vaultd.core.keys import Key
 from vaultd.core.policy import RotationSettings
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.rotation import Periods, Rotation
+from vaultd.wire.errors import printable
 
 Thing = Literal["rotate", "unused", "root-key", "quarantined", "rotation-open"]
 THINGS: Final = frozenset(get_args(Thing))
@@ -59,6 +60,7 @@ class Entry:
     since: datetime
     by: datetime | None = None
     quiet_until: datetime | None = None  # snoozed
+    note: str = ""  # what it waits for, in words; only the open vault knows them
 
     def begins(self, now: datetime) -> datetime:
         """When it is said. A leaked key is no matter for a snooze."""
@@ -69,7 +71,7 @@ class Entry:
 
     def reminder(self, now: datetime) -> "Reminder":
         if self.thing != "rotate":
-            return Reminder(self.profile, self.thing, self.since)
+            return Reminder(self.profile, self.thing, self.since, note=self.note)
         if self.by and now >= self.by:
             return Reminder(self.profile, "rotate-overdue", self.by)
         return Reminder(self.profile, "rotate-due", self.since, self.by)
@@ -83,6 +85,7 @@ class Reminder:
     what: What
     since: datetime
     by: datetime | None = None
+    note: str = ""
 
     @property
     def urgent(self) -> bool:
@@ -110,7 +113,8 @@ class Reminder:
                     f"the key is overdue for rotation since {self.since:%Y-%m-%d} ({_days(now - self.since)})"
                 )
             case "rotation-open":
-                return f"a rotation is open and does not go on since {self.since:%Y-%m-%d}"
+                note = f": {printable(self.note)}" if self.note else ""
+                return f"a rotation is open and does not go on since {self.since:%Y-%m-%d}{note}"
             case "unused":
                 return f"the key counts as unused since {self.since:%Y-%m-%d}: is it needed?"
             case "root-key":
@@ -139,7 +143,8 @@ def _entries(profile: KeyProfile, body: Body, policy: RotationSettings, facts: F
     known = facts.keys.get(profile.key.access_key_id)
     open_rotation = body.rotations.get(name)
     if open_rotation:
-        yield Entry(name, "rotation-open", _stuck_at(open_rotation, policy), quiet_until=quiet)
+        stuck_at, waits = _stuck_at(open_rotation, policy), open_rotation.waits
+        yield Entry(name, "rotation-open", stuck_at, quiet_until=quiet, note=waits)
     else:
         by = rotate_by(profile.key, policy)
         since = max(born(profile.key), by - timedelta(seconds=policy.remind_before))

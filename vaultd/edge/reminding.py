@@ -77,10 +77,13 @@ class Reminding:
 
     async def _from_agenda(self) -> tuple[Entry, ...] | None:
         """What the file says; None when it says nothing that we believe."""
-        if not self._settings().reminders.while_locked or self._keeper.state() != "locked":
+        if self._keeper.state() != "locked":
             return None
         await self.settle()
         try:
+            if not self._settings().reminders.while_locked:
+                await asyncio.to_thread(_replace, self._path, None)
+                return None
             return await asyncio.to_thread(_read, self._path)
         except FileNotFoundError:
             return None
