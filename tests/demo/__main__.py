@@ -9,13 +9,16 @@ import secrets
 import signal
 import sys
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
 from tests.demo.stage import Dialogue, Stage, Unexpected
+from tests.fake_aws.devices import Device, read_seed
 
 WHOLE_SHOW_S = 120
 PASSPHRASE = "correct horse battery staple"
+MFA_SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 NEW_PASSPHRASE: Dialogue = [("New passphrase: ", PASSPHRASE), ("again: ", PASSPHRASE)]
 ASK_BOTO3 = (
     "import boto3; print(boto3.Session(profile_name='dev').client('sts').get_caller_identity()['Arn'])"
@@ -121,9 +124,8 @@ def session_served(stage: Stage) -> str:
     key_id, secret = f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
     books = stage.root / "books"
     options = ["--seed", "-", "--books", str(books)]
-    fake, aws = stage.start(
-        "-m", "tests.fake_aws", *options, ready=r"(http://\S+)", given=f"bob {key_id} {secret}\n"
-    )
+    seed = f"bob {key_id} {secret}\nmfa: bob {MFA_SEED}\nrole: admin bob mfa\n"
+    fake, aws = stage.start("-m", "tests.fake_aws", *options, ready=r"(http://\S+)", given=seed)
     before = {name: stage.environment[name] for name in ("AWSVAULT_HOME", "AWS_ENDPOINT_URL")}
     use_vault(stage, stage.root / "vault-2", aws)
     stage.run("awsvault init --no-recovery", dialogue=NEW_PASSPHRASE)
@@ -134,6 +136,7 @@ def session_served(stage: Stage) -> str:
     )
     for _ in range(2):
         stage.run(f"{WHO_AM_I} ci", shows=["user/bob"])
+    role_with_mfa(stage)
     stage.end(fake)
     check_books(books, key_id)
     for name, value in before.items():
@@ -141,11 +144,28 @@ def session_served(stage: Stage) -> str:
     return secret
 
 
+def role_with_mfa(stage: Stage) -> None:
+    stage.say(
+        "A role that asks for MFA. Programs are never asked for a code: they are told who can give one."
+    )
+    stage.run("awsvault edit ci --mfa-serial arn:aws:iam::123456789012:mfa/bob", shows=["ci is changed"])
+    add = "awsvault add-role admin --source ci --role-arn arn:aws:iam::123456789012:role/admin --region eu-central-1"
+    stage.run(add, shows=["admin is added"])
+    stage.run(f"{WHO_AM_I} admin", status=255, shows=["MFA code needed", "run: awsvault mfa admin"])
+    stage.run("awsvault mfa admin", dialogue=[("MFA code for ", mfa_code)], shows=["MFA session until"])
+    stage.run(f"{WHO_AM_I} admin", shows=["assumed-role/admin/bob"])
+
+
+def mfa_code(_screen: str) -> str:
+    """What bob's device shows at this moment."""
+    return Device("", read_seed(MFA_SEED)).code(datetime.now(UTC))
+
+
 def check_books(books: Path, key_id: str) -> None:
     """What the stand-in saw: bob's own key signed what the daemon asked, a session everything that the tools asked."""
     calls = [json.loads(line) for line in books.read_text().splitlines()]
     by_key = {call["action"] for call in calls if call["access_key_id"] == key_id}
-    by_tools = [call for call in calls if call["user_agent"].startswith("aws-cli")]
+    by_tools = [call for call in calls if call["user_agent"].startswith("aws-cli")][:2]  # then comes the role
     signers = {call["access_key_id"] for call in by_tools}
     if len(by_tools) != 2 or len(signers) != 1 or key_id in signers:
         raise Unexpected("the stand-in's books do not show one session that signed both calls of aws")
