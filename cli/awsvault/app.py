@@ -110,6 +110,8 @@ def run(args: list[str]) -> int:
 def _usage(error: click.UsageError) -> Usage:
     """typer's complaint without what was typed: that may be a secret in the wrong place."""
     where = error.ctx.command_path if error.ctx else "awsvault"
+    if where == "awsvault exec" and isinstance(error, click.NoSuchOption):
+        return Usage(_fact(error), hint="if it is the command's: awsvault exec PROFILE -- COMMAND")
     return Usage(_fact(error), hint=f"run: {where} --help")
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import programs, running
+from tests.bench import endpoint, programs, running
 from tests.bench.programs import Installation
 from tests.bench.running import Running
 from vaultd.core import envelope
@@ -18,6 +18,7 @@ from vaultd.core import envelope
 ROUNDS = 60
 SERIAL = 5000
 CLIENTS = 1000
+AT_ONCE = 200
 MANY = 10_000
 FEW = 10
 REPEATS = 7
@@ -37,6 +38,7 @@ def main() -> int:
         table("the socket", of_socket(installation, root))
         table(f"{MANY:,} profiles", of_many(installation, root))
         table("the daemon", of_daemon(installation, root))
+        table("programs with an environment", of_environments(installation, root))
     except KeyboardInterrupt:
         return 130
     finally:
@@ -164,6 +166,20 @@ def of_daemon(installation: Installation, root: Path) -> Iterator[Row]:
         yield "resident memory, unlocked with boto3", f"{daemon.rss_mib():.0f} MiB", "<= 75 MiB"
         lock_ms = [daemon.lock_ms() for _ in range(REPEATS)]
         yield "from lock to the next answer", f"{statistics.median(lock_ms):.0f} ms", "<= 250 ms"
+
+
+def of_environments(installation: Installation, root: Path) -> Iterator[Row]:
+    with endpoint.vault_at_aws(installation, root) as daemon:
+        bare = installation.command("python", "-c", "pass")
+        run = installation.command("awsvault", "exec", endpoint.PROFILE, "--", "/bin/true")
+        bare_ms, run_ms = programs.medians_ms([bare, run], programs.environment(daemon.home), ROUNDS // 4)
+        yield "awsvault exec dev -- true, whole process", ratio(run_ms, bare_ms), ""
+        with endpoint.serving(installation, daemon.home) as served:
+            served.at_once_ms(AT_ONCE)
+            times = sorted(taken for _ in range(ROUNDS // 2) for taken in served.at_once_ms(AT_ONCE))
+        p50, p99 = percentiles(times)
+        yield f"the container endpoint, {AT_ONCE} requests at once: p50", f"{p50:.1f} ms", ""
+        yield "p99", f"{p99:.1f} ms", "<= 20 ms"
 
 
 if __name__ == "__main__":

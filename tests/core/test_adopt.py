@@ -137,7 +137,7 @@ def test_a_role_that_is_only_included() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (section(name="other"), "config has no profile admin"),
+        (section(name="other"), "config has no such profile"),
         (section("region = eu-1"), "the profile admin of config names no role_arn"),
         (section(LINE), "the profile admin of config names no role_arn"),
         (section("role_arn ="), "the profile admin of config names no role_arn"),

@@ -194,7 +194,7 @@ def test_another_device_is_a_conflict(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("text", "status", "line"),
     [
-        ("", 2, "{config} has no profile admin"),
+        ("", 2, "{config} has no such profile"),
         ("[profile admin]\nregion = x\n", 2, "the profile admin of {config} names no role_arn"),
         (
             f"[profile admin]\n{ROLE}\nsource_profile = acme.prod\n",

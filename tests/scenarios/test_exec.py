@@ -229,6 +229,10 @@ def test_inside_another_one_it_is_refused_unless_asked_for(stage: Stage) -> None
         ([], (2, "PROFILE is missing; run: awsvault exec --help")),
         (["dev", "--", "no-such-command"], (127, "no-such-command: the command is not found")),
         (["dev", "--", "/etc/passwd"], (126, "passwd: the command is not executable")),
+        (
+            ["dev", "aws", "--debug"],
+            (2, "there is no option --debug; if it is the command's: awsvault exec PROFILE -- COMMAND"),
+        ),
         (["nobody", "--", "true"], (4, 'no profile "nobody"; run: awsvault list')),
         (["--serve", "both", "dev", "--", "true"], (2, "--serve is session or key")),
         (
@@ -236,7 +240,17 @@ def test_inside_another_one_it_is_refused_unless_asked_for(stage: Stage) -> None
             (2, "--server hands out sessions only; use --serve key without --server"),
         ),
     ],
-    ids=["no command", "nothing after --", "no profile", "127", "126", "unknown", "serve", "key over http"],
+    ids=[
+        "no command",
+        "nothing after --",
+        "no profile",
+        "127",
+        "126",
+        "no dashes",
+        "unknown",
+        "serve",
+        "key over http",
+    ],
 )
 def test_wrong_command_lines(stage: Stage, words: list[str], expected: tuple[int, str]) -> None:
     assert expected == stage.refused("exec", *words)

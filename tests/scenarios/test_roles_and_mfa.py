@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests import canary
 from tests.scenarios.person import at_terminal
 from tests.scenarios.vault_at_aws import ACCOUNT, Stage, open_stage
 from tests.terminal import Terminal
@@ -329,3 +330,44 @@ def test_no_seed_is_in_what_is_printed_or_kept_in_the_clear(stage: Stage) -> Non
     kept = b"".join(path.read_bytes() for path in stage.daemon.home.rglob("*") if path.is_file())
     assert seed not in shown
     assert seed.encode() not in kept
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "exec SECRET -- true",
+        "exec dev -- SECRET",
+        "exec dev SECRET",
+        "exec --serve SECRET dev -- true",
+        "env SECRET",
+        "env dev --format SECRET",
+        "env dev --serve SECRET",
+        "mfa SECRET",
+        "mfa dev SECRET",
+        "console SECRET",
+        "console dev --destination SECRET",
+        "console dev --duration SECRET",
+        "add-role SECRET --source dev --role-arn ARN",
+        "add-role x --source SECRET --role-arn ARN",
+        "add-role x --source dev --role-arn SECRET",
+        "add-role x --source dev --role-arn ARN --external-id SECRET!",
+        "add-role x --source dev --role-arn ARN --session-name SECRET!",
+        "add-role x --source dev --role-arn ARN --tag SECRET",
+        "add-role x --source dev --role-arn ARN --duration SECRET",
+        "add-role x --source dev --role-arn ARN --policy SECRET",
+        "add-role x --source dev --role-arn ARN --policy {SECRET",
+        "add-role x --source dev --role-arn ARN --policy-arn SECRET",
+        "add-role x --source dev --role-arn ARN --transitive-tag SECRET",
+        "add-role x --from-config SECRET",
+        "edit dev --mfa-process 'SECRET",
+        "edit dev --clear SECRET",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(stage: Stage, words: str) -> None:
+    secret = canary.secret("typed")
+    given = [word.replace("SECRET", secret).replace("ARN", f"{ARN}/plain") for word in words.split()]
+    done = stage.run(*given)
+    assert done.returncode in (2, 4, 127)
+    assert done.stderr.startswith("awsvault: ")
+    kept = (done.stdout, done.stderr, stage.daemon.audit, json.dumps(stage.daemon.status()))
+    assert [] == [text for text in kept if canary.found_in(text)]

@@ -42,7 +42,7 @@ def role_in(config: IniFile, name: str) -> Found:
     """The role of the profile `name`. Raises Usage: no such profile, no role, or one that is written in no known form."""
     section = awsfiles.profile(config, name)
     if section is None:
-        raise Usage(f"{config.where} has no profile {short(name)}")
+        raise Usage(f"{config.where} has no such profile")  # the name was typed, and is not repeated
     settings = _with_included(config, section)
     if ROLE not in settings:
         raise Usage(f"the profile {short(name)} of {config.where} names no role_arn")
@@ -127,7 +127,7 @@ def with_hook_instead(config: IniFile, name: str, hook: Hook, program: str, regi
     """The text in which the role profile `name` asks `hook`, and has `region` where it had none. Twice changes nothing."""
     section = awsfiles.profile(config, name)
     if section is None:
-        raise Usage(f"{config.where} has no profile {short(name)}")
+        raise Usage(f"{config.where} has no such profile")
     line = f"{PROCESS} = {hook.line_for(program)}"
     taken = [option for option in section.options if option.key in (*TAKEN, PROCESS)]
     place = next((option for option in taken if option.key in (PROCESS, ROLE)), None)
