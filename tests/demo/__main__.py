@@ -154,6 +154,11 @@ def role_with_mfa(stage: Stage) -> None:
     stage.run(f"{WHO_AM_I} admin", status=255, shows=["MFA code needed", "run: awsvault mfa admin"])
     stage.run("awsvault mfa admin", dialogue=[("MFA code for ", mfa_code)], shows=["MFA session until"])
     stage.run(f"{WHO_AM_I} admin", shows=["assumed-role/admin/bob"])
+    stage.say(
+        "A program that cannot use that line, or outlives a session, gets an address for as long as it runs."
+    )
+    asks = "awsvault exec admin --server -- aws sts get-caller-identity"
+    stage.run(asks, shows=["sessions are renewed while the vault is unlocked", "assumed-role/admin/bob"])
 
 
 def mfa_code(_screen: str) -> str:
