@@ -112,6 +112,7 @@ def test_an_entry_that_we_would_not_write_is_refused(column: int, value: Any) ->
         b'{"agenda":1,"entries":["dev"]}',
         b'{"agenda":1,"entries":[["dev","unused",1,null]]}',
         b'{"agenda":1,"entries":[["dev","unused",1,null,null,null]]}',
+        b'{"agenda":1,"entries":[["dev","shouting",1,null,null]]}',
         b'{"agenda":1,"entries":[["dev","unused",1.5,null,null]]}',
         b'{"agenda":1,"entries":[["dev","unused",NaN,null,null]]}',
         b'{"agenda":1,"entries":[["dev","unused",1,null,null],["dev","unused",2,null,null]]}',

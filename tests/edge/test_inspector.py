@@ -181,25 +181,29 @@ def test_what_may_not_be_asked_stays_unknown_in_silence(
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("action", [ASKS, "ListAttachedUserPolicies"])
 def test_an_aws_out_of_reach_is_left_alone_for_an_hour_and_mentioned_once(
-    desk: Desk, aws: FakeAws, capsys: pytest.CaptureFixture[str]
+    desk: Desk, aws: FakeAws, action: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def tries() -> int:
+        return len(aws.calls(action))
+
     async def scenario() -> None:
         await add(await desk.opened(), aws, "dev")
-        aws.fault(Fault.unavailable(), action=ASKS, times=6)
+        aws.fault(Fault.unavailable(), action=action, times=6)
         await pass_time(desk)
         await desk.tick(hours=SETTLED)
-        tried = len(asked(aws))
+        tried = tries()
         await pass_time(desk, ticks=5, hours=0.1)
-        assert tried == len(asked(aws))
+        assert tried == tries()
         await desk.tick(hours=PAUSE_S / 3_600)
-        assert 2 * tried == len(asked(aws))
+        assert 2 * tried == tries()
         (line,) = said(capsys)
         assert line.startswith("AWS does not say when keys were used: ")
         await pass_time(desk, ticks=2, hours=1)
         assert [] == said(capsys)
         await pass_time(desk, ticks=4, hours=1)
-        assert 2 * tried + 1 == len(asked(aws)), "answered: that is enough for a day"
+        assert 2 * tried + 1 == tries(), "answered: that is enough for a day"
 
     asyncio.run(scenario())
 
@@ -256,21 +260,39 @@ def test_a_replaced_key_is_another_question(desk: Desk, aws: FakeAws) -> None:
     asyncio.run(scenario())
 
 
-def test_an_answer_that_comes_after_a_lock_is_for_nobody(desk: Desk, aws: FakeAws) -> None:
+def test_a_root_key_has_no_user_with_policies(desk: Desk, aws: FakeAws) -> None:
     async def scenario() -> None:
-        await add(await desk.opened(), aws, "dev")
+        await desk.opened()
+        await keep(desk, "root", aws.add_key(aws.add_root()))
+        await pass_time(desk)
+        await desk.tick(hours=SETTLED)
+        assert [ASKS] == [call.action for call in aws.calls()]
+        assert [("root", "root-key")] == await due(desk)
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_is_late_holds_nobody_up_and_after_a_lock_is_for_nobody(
+    desk: Desk, aws: FakeAws
+) -> None:
+    async def scenario() -> None:
+        await add(await desk.opened(), aws, "dev", "prod")
         gate = Gate()
         aws.fault(Fault.hold(gate), action=ASKS)
         await pass_time(desk)
         desk.booted += SETTLE_S
         await desk.service.reminding.tick()
         assert await asyncio.to_thread(gate.arrived.acquire, timeout=10)
-        assert "ok" == code(await desk.ask("get", profile="dev")), "nobody waits for it"
+        assert "ok" == code(await desk.ask("list"))
         inspector = desk.service.reminding._inspector
+        asking = inspector._asking
+        desk.booted += 3_600
+        await desk.service.reminding.tick()
+        assert asking is inspector._asking, "one question at a time"
+        assert asking
         desk.service.lock("test")
         aws.open_gates()
-        assert inspector._asking
-        await inspector._asking
+        await asking
         assert {} == inspector.facts
 
     asyncio.run(scenario())

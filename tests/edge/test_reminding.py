@@ -14,6 +14,7 @@ from tests.edge.desk import KEY, PASSPHRASE, Desk, code
 from vaultd.core import agenda
 from vaultd.core.policy import ReminderSettings, RotationSettings, Settings
 from vaultd.core.records import Body
+from vaultd.wire.errors import Locked
 
 DAY = 24.0  # hours
 
@@ -256,6 +257,20 @@ def test_ten_thousand_profiles_do_not_hold_up_the_loop(desk: Desk) -> None:
         assert [] == await due(desk)
         assert 10_000 == len(desk.service.reminding._entries)
         assert agenda.MAX_ENTRIES == len(agenda.decode(file(desk).read_bytes()))
+
+    asyncio.run(scenario())
+
+
+def test_a_lock_wins_over_a_question_under_way(desk: Desk) -> None:
+    async def scenario() -> None:
+        await add(await desk.opened(), "dev")
+        await desk.tick(hours=100 * DAY)
+        desk.service.use_settings(never_locks())  # so that there is something to work out
+        asked = asyncio.create_task(desk.service.reminding.due())
+        await asyncio.sleep(0)
+        desk.service.lock("test")
+        with pytest.raises(Locked):
+            await asked
 
     asyncio.run(scenario())
 

@@ -156,7 +156,7 @@ def _entries(profile: KeyProfile, body: Body, policy: RotationSettings, facts: F
     if profile.arn and profile.arn.endswith(":root"):
         yield Entry(name, "root-key", profile.key.added_at, quiet_until=quiet)
     if known and known.quarantined_at:
-        yield Entry(name, "quarantined", known.quarantined_at)
+        yield Entry(name, "quarantined", known.quarantined_at, quiet_until=quiet)
 
 
 def born(key: Key) -> datetime:

@@ -79,7 +79,6 @@ class Reminding:
         """What the file says; None when it says nothing that we believe."""
         if self._keeper.state() != "locked":
             return None
-        await self.settle()
         try:
             if not self._settings().reminders.while_locked:
                 await asyncio.to_thread(_replace, self._path, None)
