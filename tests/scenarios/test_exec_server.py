@@ -5,27 +5,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.daemons import AWSVAULT
+from tests.long_running import Way, live_through_expiries
 from tests.scenarios.person import at_terminal
 from tests.scenarios.vault_at_aws import REGION, Stage, open_stage
 
-#: The daemon's wall clock, put forward by the file `shift` beside its home.
-PREAMBLE = """
-import os, sys
-from datetime import timedelta
-from vaultd import daemon
-from vaultd.edge import clock
-path = os.path.join(os.path.dirname(sys.argv[-1]), "shift")
-def shifted():
-    with open(path) as file:
-        return clock.now() + timedelta(seconds=int(file.read()))
-daemon.Clock = lambda: clock.Clock(now=shifted)
-"""
 #: A program that asks AWS who it is for every line that it reads, with botocore's clock put forward in the same way.
 PROGRAM = """
 import sys, os
@@ -131,34 +119,5 @@ def test_an_interrupt_is_the_programs_and_credentials_are_there_while_it_ends(st
 
 
 @pytest.mark.parametrize("way", ["endpoint", "hook"])
-def test_a_program_lives_through_three_expiries(way: str) -> None:
-    with open_stage('[session]\nduration = "1h"\n', preamble=PREAMBLE) as stage:
-        shift = stage.daemon.home.parent / "shift"
-        extra = {"AWS": stage.aws.url, "SHIFT": str(shift), "AWS_EC2_METADATA_DISABLED": "true"}
-        words = [sys.executable, "-c", PROGRAM]
-        if way == "endpoint":
-            words = [str(AWSVAULT), "exec", "--server", "dev", "--", *words]
-        else:
-            hook = f"credential_process = {AWSVAULT} --home {stage.daemon.home} get dev"
-            config = stage.daemon.home.parent / "u/config"
-            config.write_text(f"[profile dev]\n{hook}\nregion = {REGION}\n")
-            extra |= {"AWS_PROFILE": "dev", "AWS_CONFIG_FILE": str(config)}
-        stage.aws.tolerates_skew = True
-        with subprocess.Popen(
-            words, env=stage.environment(extra), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdin
-            assert process.stdout
-            used = set()
-            for hours in range(4):
-                shift.write_text(str(hours * 3_600))
-                stage.aws.clock.offset = timedelta(hours=hours)
-                for _ in range(2):
-                    print("?", file=process.stdin, flush=True)
-                    arn, key_id = process.stdout.readline().split()
-                    assert ALICE == arn
-                    used.add(key_id)
-            process.stdin.close()
-            assert 0 == process.wait(20)
-        assert 4 == len(used)
-        assert {"ok"} == {call.outcome for call in stage.aws.calls("GetCallerIdentity")}
+def test_a_program_lives_through_three_expiries(way: Way) -> None:
+    live_through_expiries([sys.executable, "-c", PROGRAM], way)

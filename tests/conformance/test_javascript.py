@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AWS's SDK for JavaScript, version 3, from npm: by the hook, and by the container endpoint of `exec --server`."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.long_running import Way, live_through_expiries
+
+PACKAGE = "@aws-sdk/client-sts@3.1169.0"
+#: Its clock is put forward under the SDK's feet: both the Date that it makes and the one that it compares with.
+PROGRAM = """
+const { readFileSync } = require("fs");
+const True = Date;
+const now = () => True.now() + 1000 * Number(readFileSync(process.env.SHIFT, "ascii"));
+globalThis.Date = class extends True {
+  constructor(...given) { if (given.length) { super(...given); } else { super(now()); } }
+  static now() { return now(); }
+};
+const { STSClient, GetCallerIdentityCommand } = require("@aws-sdk/client-sts");
+const client = new STSClient({ endpoint: process.env.AWS });
+const ask = async () => {
+  const { Arn } = await client.send(new GetCallerIdentityCommand({}));
+  const { accessKeyId } = await client.config.credentials();
+  console.log(Arn, accessKeyId);
+};
+(async () => {
+  for await (const _line of require("readline").createInterface({ input: process.stdin })) await ask();
+})();
+"""
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("node and npm are not installed")
+    folder = tmp_path_factory.mktemp("npm")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), PACKAGE]
+    if subprocess.run(command, capture_output=True, timeout=300, check=False).returncode:
+        pytest.skip("npm cannot install here")
+    return folder / "node_modules"
+
+
+@pytest.mark.parametrize("way", ["endpoint", "hook"])
+def test_a_program_lives_through_three_expiries(modules: Path, way: Way) -> None:
+    live_through_expiries(["node", "-e", PROGRAM], way, {"NODE_PATH": str(modules)})
