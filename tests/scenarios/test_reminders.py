@@ -18,6 +18,16 @@ OVERDUE = re.compile(
     r"dev: the key is overdue for rotation since \d{4}-\d\d-\d\d \(5 days\); run: awsvault rotate dev\n"
 )
 
+SLOW = """
+import time
+from vaultd.edge import reminding
+replace = reminding._replace
+def slow(*arguments):
+    time.sleep(0.3)
+    replace(*arguments)
+reminding._replace = slow
+"""
+
 
 def ran(daemon: Daemon, *words: str) -> tuple[int, str, str]:
     done = daemon.awsvault(*words)
@@ -128,6 +138,15 @@ def test_a_locked_vault_without_an_agenda_says_that_it_is_locked(daemons: Daemon
     assert (3, "", "awsvault: vault is locked; run: awsvault unlock\n") == ran(daemon, "due")
     assert (3, "", "") == ran(daemon, "due", "--quiet")
     assert not (daemon.home / "agenda.json").exists()
+
+
+def test_a_lock_waits_for_the_agenda(daemons: DaemonFactory) -> None:
+    """What was added just before it is due while locked, too; on a slow disk as well."""
+    daemon = daemons(preamble=SLOW).start()
+    daemon.init()
+    daemon.add("dev")
+    daemon.lock_and_wait()
+    assert b'"dev"' in (daemon.home / "agenda.json").read_bytes()
 
 
 def test_the_quick_way_of_a_prompt_loads_no_parser(daemons: DaemonFactory) -> None:
