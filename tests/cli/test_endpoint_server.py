@@ -140,6 +140,35 @@ def test_a_head_that_does_not_come_is_not_waited_for(start: Start, sent: bytes) 
     assert endpoint.ask(sent).startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_head_that_is_too_long_is_refused(start: Start) -> None:
+    daemon, endpoint = start(SESSION)
+    assert endpoint.ask(b"GET / HTTP/1.1\r\nX: " + b"x" * 9_000).startswith(b"HTTP/1.1 431 ")
+    long = endpoint.request.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * 9_000 + b"\r\n\r\n")
+    assert endpoint.ask(long).startswith(b"HTTP/1.1 431 ")
+    assert 0 == daemon.asked
+
+
+def test_the_oldest_makes_room(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 60)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    _, endpoint = start(SESSION)
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(endpoint.send(b"GET")) for _ in range(5)]
+        assert endpoint.ask().startswith(b"HTTP/1.1 200 ")
+        assert [b""] * 3 == [sock.recv(10) for sock in silent[:3]]
+        silent[4].sendall(endpoint.request[3:])
+        assert silent[4].recv(20).startswith(b"HTTP/1.1 200")
+
+
+def test_a_refusal_reaches_who_is_still_sending(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that is closed with unread bytes is reset, and takes the answer with it."""
+    monkeypatch.setattr(server, "LINGER_S", 10)
+    _, endpoint = start(SESSION)
+    for _ in range(20):
+        body = endpoint.request.replace(b"GET", b"POST") + b"x" * 500_000
+        assert endpoint.ask(body).startswith(b"HTTP/1.1 405 ")
+
+
 def pour(sock: socket.socket) -> None:
     for _ in range(10_000):
         sock.sendall(b"x" * 1_000_000)

@@ -132,6 +132,7 @@ def test_its_own_user_cannot_look_into_it() -> None:
 @procfs.needs_root
 def test_nothing_secret_is_in_its_command_line_or_environment(served: Served) -> None:
     facts = b"".join(Path(f"/proc/{served.pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+    assert b"\0-I\0" in facts, "isolated: nothing of its caller's chooses its code"
     assert served.token.encode() not in facts
     assert not canary.found_in(facts)
     assert {"HOME"} >= procfs.environment(served.pid).keys()

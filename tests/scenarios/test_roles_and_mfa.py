@@ -106,7 +106,12 @@ def test_a_role_that_cannot_work_is_refused_in_one_line_and_not_kept(
 
 def test_a_code_as_an_argument_or_by_a_pipe_opens_all_profiles_of_the_key(stage: Stage) -> None:
     code = guarded(stage)
-    assert (7, 'MFA code needed for "admin"; run: awsvault mfa admin') == stage.refused("get", "admin")
+    for words in (
+        ["get", "admin"],
+        ["exec", "admin", "--", "true"],
+        ["exec", "--server", "admin", "--", "true"],
+    ):
+        assert (7, 'MFA code needed for "admin"; run: awsvault mfa admin') == stage.refused(*words)
     done = stage.run("mfa", "admin", stdin=f"{code}\n")
     assert (0, "") == (done.returncode, done.stdout)
     assert "dev has an MFA session until" in done.stderr

@@ -127,6 +127,14 @@ class Server:
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(self._watched, selectors.EVENT_READ)
+        try:
+            self._serve()
+        finally:
+            for connection in list(self._connections):
+                self._drop(connection)
+            self._selector.close()
+
+    def _serve(self) -> None:
         while True:
             events = self._selector.select(SWEEP_S if self._connections else None)
             for key, _mask in events:
