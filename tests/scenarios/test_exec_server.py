@@ -57,6 +57,21 @@ def test_the_program_gets_an_address_and_no_credentials(stage: Stage) -> None:
     } == found
 
 
+def test_a_session_token_of_4_kib_gets_through(stage: Stage) -> None:
+    """By both ways: an environment that is that long, and an answer that has to fit a socket's buffer."""
+    stage.add_key("bob")
+    stage.aws.world.token_length = 4_096
+    show = 'printf %s "$AWS_SESSION_TOKEN" | wc -c'
+    ask = (
+        'curl -s -H "Authorization: $AWS_CONTAINER_AUTHORIZATION_TOKEN" "$AWS_CONTAINER_CREDENTIALS_FULL_URI"'
+    )
+    try:
+        document = json.loads(stage.run("exec", "--server", "bob", "--", "sh", "-c", ask).stdout)
+    finally:
+        stage.aws.world.token_length = 350
+    assert 4_096 == len(document["Token"]) == int(stage.run("exec", "bob", "--", "sh", "-c", show).stdout)
+
+
 def test_an_sdk_shows_why_there_is_nothing(stage: Stage) -> None:
     """C6: botocore quotes the whole answer; `locked` is an answer that nobody repeats for minutes."""
     script = (
