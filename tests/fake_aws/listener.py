@@ -62,6 +62,7 @@ class Listener(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Listener
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for an ACK
 
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
