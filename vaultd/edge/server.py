@@ -2,6 +2,7 @@
 """Connections: accept, check the uid once, read strict frames, send answers. Knows nothing of what they mean."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -44,7 +45,7 @@ class Server:
         self._per_process: Counter[int] = Counter()
         self._accepting = False
         self._draining = False
-        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._spare = _spare_fd()
 
     def start(self) -> None:
         if not self._accepting:
@@ -114,13 +115,11 @@ class Server:
 
     def _turn_away(self) -> None:
         """Out of fds: use the spare one to accept and close, else the listener stays readable and the loop spins."""
-        os.close(self._spare)
-        try:
+        if self._spare is not None:
+            os.close(self._spare)
+        with contextlib.suppress(OSError):
             self.listener.sock.accept()[0].close()
-        except OSError:
-            pass
-        finally:
-            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._spare = _spare_fd()
         log.say("out of file descriptors; a connection was turned away")
 
     def _welcome(self, sock: socket.socket) -> None:
@@ -191,3 +190,11 @@ async def _read_frame(sock: socket.socket, data: bytes) -> tuple[bytes | None, b
                 raise EOFError
             pieces += chunk
     return bytes(pieces[:end]), bytes(pieces[end + 1 :])
+
+
+def _spare_fd() -> int | None:
+    """None when threads at work elsewhere (the disk, AWS) took the last one: there is one again before long."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
