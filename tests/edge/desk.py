@@ -41,9 +41,7 @@ class Desk:
     now: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)
     booted: float = 1000.0
     desktop: bool = False
-    aws: Aws | None = (
-        None  # shared by tests that share a stand-in: making its clients costs a tenth of a second
-    )
+    shared_aws: Aws | None = None  # making its clients costs each test a tenth of a second
     locks: list[str] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
 
@@ -64,7 +62,7 @@ class Desk:
             keeper=keeper,
             audit=Audit(where.audit, fsync=False),
             settings=self.settings,
-            make_aws=lambda settings: self.aws or Aws(settings.aws),
+            make_aws=lambda settings: self.shared_aws or Aws(settings.aws),
             cost=COST,
             succeed=self.locks.append,
             notifier=Notifier(clock.boottime, enabled=lambda: self.desktop),
@@ -96,7 +94,7 @@ class Desk:
 
     def relocked(self) -> "Desk":
         """The next process image: nothing goes over but the files and the reminders that were given."""
-        after = Desk(self.home, self.settings, self.now, self.booted, self.desktop, self.aws)
+        after = Desk(self.home, self.settings, self.now, self.booted, self.desktop, self.shared_aws)
         after.service.reminding.resume(json.loads(json.dumps(self.service.reminding.carry())))
         return after
 

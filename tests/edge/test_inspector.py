@@ -26,7 +26,7 @@ ASKS = "GetAccessKeyLastUsed"
 @pytest.fixture(scope="module")
 def shared() -> Iterator[tuple[FakeAws, Aws]]:
     with FakeAws() as server:
-        yield server, Aws(AwsSettings(endpoint_url=server.url))
+        yield server, Aws(AwsSettings(endpoint_url=server.url), attempts=1)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def aws(shared: tuple[FakeAws, Aws]) -> FakeAws:
 @pytest.fixture
 def desk(tmp_path: Path, shared: tuple[FakeAws, Aws]) -> Desk:
     now = datetime.now(UTC).replace(microsecond=0)  # the stand-in's
-    return Desk(tmp_path, Settings(lock=LockSettings(idle=0, max=0)), now, aws=shared[1])
+    return Desk(tmp_path, Settings(lock=LockSettings(idle=0, max=0)), now, shared_aws=shared[1])
 
 
 async def add(desk: Desk, aws: FakeAws, *names: str, verified: bool = True) -> list[AccessKey]:
@@ -190,7 +190,7 @@ def test_an_aws_out_of_reach_is_left_alone_for_an_hour_and_mentioned_once(
 
     async def scenario() -> None:
         await add(await desk.opened(), aws, "dev")
-        aws.fault(Fault.unavailable(), action=action, times=6)
+        aws.fault(Fault.unavailable(), action=action, times=2)
         await pass_time(desk)
         await desk.tick(hours=SETTLED)
         tried = tries()

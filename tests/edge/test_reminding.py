@@ -12,8 +12,9 @@ import pytest
 
 from tests.edge.desk import KEY, PASSPHRASE, Desk, code
 from vaultd.core import agenda
-from vaultd.core.policy import ReminderSettings, RotationSettings, Settings
+from vaultd.core.policy import AwsSettings, ReminderSettings, RotationSettings, Settings
 from vaultd.core.records import Body
+from vaultd.edge.aws import Aws
 from vaultd.wire.errors import Locked
 
 DAY = 24.0  # hours
@@ -24,9 +25,15 @@ def never_locks(**changes: Any) -> Settings:
     return replace(usual, lock=replace(usual.lock, idle=0, max=0), **changes)
 
 
+@pytest.fixture(scope="module")
+def aws() -> Aws:
+    """Which nobody asks anything."""
+    return Aws(AwsSettings())
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, never_locks())
+def desk(tmp_path: Path, aws: Aws) -> Desk:
+    return Desk(tmp_path, never_locks(), shared_aws=aws)
 
 
 async def relocked(desk: Desk) -> Desk:
