@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from tests.conftest import DaemonFactory
-from tests.daemons import Daemon
+from tests.daemons import Daemon, until
 from tests.scenarios.calendar import Calendar
 from tests.scenarios.person import at_terminal, transcript
 
@@ -26,6 +26,15 @@ def slow(*arguments):
     time.sleep(0.3)
     replace(*arguments)
 reminding._replace = slow
+"""
+
+STUMBLING = """
+from vaultd import daemon
+from vaultd.edge import reminding
+daemon.TICK_S = 0.02
+async def stumble(self):
+    raise KeyError("what it says")
+reminding.Reminding.tick = stumble
 """
 
 
@@ -137,6 +146,17 @@ def test_a_lock_waits_for_the_agenda(daemons: DaemonFactory) -> None:
     daemon.add("dev")
     daemon.lock_and_wait()
     assert b'"dev"' in (daemon.home / "agenda.json").read_bytes()
+
+
+def test_trouble_with_reminders_ends_no_agent(daemons: DaemonFactory) -> None:
+    daemon = daemons(preamble=STUMBLING).start()
+    daemon.may_stumble = True
+    daemon.init()
+    daemon.add("dev")
+    until(lambda: "unexpected KeyError at stumble:" in daemon.log, "the trouble")
+    assert "no more reminders until a restart" in daemon.log
+    assert "what it says" not in daemon.log
+    assert 0 == daemon.get("dev").returncode
 
 
 def test_the_quick_way_of_a_prompt_loads_no_parser(daemons: DaemonFactory) -> None:
