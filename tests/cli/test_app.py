@@ -87,7 +87,7 @@ def run(environment: dict[str, str], *words: str, **options: object) -> "subproc
             "no terminal to show the recovery code on; use --recovery-file FILE",
         ),
         ("edit dev", "there is nothing to change; run: awsvault edit --help"),
-        ("help nothing", "there is no such topic; choose from session, totp, damaged, exit"),
+        ("help nothing", "there is no such topic; choose from session, totp, rotate, revoke, damaged, exit"),
         (
             "daemon install",
             "units serve the usual places only; run with another home: awsvault --home DIR unlock",

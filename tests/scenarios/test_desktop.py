@@ -57,7 +57,7 @@ def test_the_daemon_notifies_once_a_day_through_locks_and_louder_when_overdue(
     calendar.pass_days(13)
     loud = "--app-name=awsvault --urgency=critical -- AWS profile dev the key is overdue"
     until(lambda: any(line.startswith(loud) for line in lines()), "the overdue one's")
-    assert "rotate dev" in calendar.daemon.log
+    assert "help rotate" in calendar.daemon.log
     given = (tmp_path / "env").read_text()
     assert "DISPLAY=:7\n" in given
     assert "CREDENTIALS" not in given
@@ -113,4 +113,4 @@ def test_a_real_desktop_shows_what_is_due_even_if_it_comes_up_later(
     text = shown.read_text()
     assert "appname: 'awsvault'" in text
     assert "urgency: CRITICAL" in text
-    assert "(5 days). Run: awsvault rotate dev'" in text
+    assert "(5 days). Run: awsvault help rotate'" in text

@@ -29,6 +29,25 @@ It is weaker. MFA is worth something because the code comes from another thing t
 whoever opens the vault has both. It still helps against a key that leaked by itself, and satisfies policies that ask
 for MFA. Otherwise: awsvault mfa PROFILE, once every twelve hours.
 """,
+    "rotate": """\
+Rotating a key by hand, until awsvault does it by itself. Nothing stops working if you keep to the order:
+
+    1. Make a second key for the same user in the IAM console, and download its .csv.
+    2. awsvault add PROFILE --csv FILE --delete-csv --replace
+       Programs get the new key at their next refresh; what they hold already lives up to its end date (4 hours).
+    3. After a day: look in the console when the old key was last used. When nothing uses it, deactivate it there.
+    4. After a week: delete it there.
+
+awsvault snooze PROFILE puts the reminder off.
+""",
+    "revoke": """\
+Taking a key out of use by hand: deactivate it in the IAM console (which can be undone), look whether anything breaks,
+then delete it there and run: awsvault remove PROFILE
+
+A key that leaked: deactivate it at once. Sessions that were made from it live on, for up to 36 hours; attach an inline
+policy to the user that denies everything where aws:TokenIssueTime is before now. A root key: delete it, AWS advises to
+have none.
+""",
     "damaged": """\
 The vault file is not what was written, or its header was changed. It was not touched.
 
