@@ -9,7 +9,6 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from vaultd.core.fields import check_name, check_optional, check_region, check_times
 from vaultd.wire.errors import Usage
@@ -22,9 +21,6 @@ CHAINED_DURATION_S = 3_600  # what STS gives at most when a role assumes a role
 MAX_POLICY = 2_048  # characters; AWS packs it and may say no to less
 MAX_POLICY_ARNS = 10
 MAX_TAGS = 50
-
-#: `--read-only`: AWS's managed policy, which narrows the session to what it allows.
-READ_ONLY: Final = "arn:{partition}:iam::aws:policy/ReadOnlyAccess"
 
 _ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/([\w+=,.@/-]{1,512})\Z", re.ASCII)
 _POLICY_ARN = re.compile(

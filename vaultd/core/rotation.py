@@ -69,9 +69,6 @@ class Rotation:
         """The next state, from now on; what it waited for is over."""
         return replace(self, state=state, since=now, waits="", look_at=None)
 
-    def waiting(self, why: str, now: datetime, delay: timedelta = LOOK_AGAIN) -> "Rotation":
-        return replace(self, waits=why, look_at=now + delay)
-
 
 @dataclass(frozen=True, slots=True)
 class Periods:

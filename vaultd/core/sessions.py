@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from vaultd.core.keys import Key
 from vaultd.core.secret import Secret
 
 RENEW_BELOW = timedelta(minutes=20)
@@ -28,6 +29,11 @@ class Credentials:
     def tail(self) -> str:
         """How a key id is shown to people."""
         return f"...{self.access_key_id[-4:]}"
+
+
+def of_key(key: Key) -> Credentials:
+    """What the key itself signs with."""
+    return Credentials(key.access_key_id, key.secret)
 
 
 @dataclass(frozen=True, slots=True)

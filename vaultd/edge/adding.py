@@ -11,7 +11,7 @@ from vaultd.core.fields import check_name
 from vaultd.core.keys import Key
 from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.roles import RoleProfile
-from vaultd.core.sessions import Credentials
+from vaultd.core.sessions import of_key
 from vaultd.edge import vetting
 from vaultd.edge.calls import Call
 from vaultd.edge.changes import checked_serve, role_fields
@@ -103,7 +103,7 @@ async def _vetted(service: Service, profile: KeyProfile, call: Call) -> tuple[Ke
     verdict = await asyncio.to_thread(
         vetting.vet,
         service.aws,
-        Credentials(profile.key.access_key_id, profile.key.secret),
+        of_key(profile.key),
         region=profile.region,
         serve=checked_serve(call["serve"]),
         mfa_serial=profile.mfa_serial,

@@ -16,7 +16,7 @@ from vaultd.core.backoff import is_transient
 from vaultd.core.canonical import from_time, to_time
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.reminders import KeyFacts
-from vaultd.core.sessions import Credentials
+from vaultd.core.sessions import Credentials, of_key
 from vaultd.core.userpolicy import is_quarantine
 from vaultd.edge import log
 from vaultd.edge.aws import Aws
@@ -134,7 +134,7 @@ def _times(facts: KeyFacts | None) -> list[int | None] | None:
 
 def _ask(aws: Aws, profile: KeyProfile, known: KeyFacts, now: datetime) -> KeyFacts:
     """Blocking. Raises AwsFailed; that a right is missing is no failure."""
-    credentials = Credentials(profile.key.access_key_id, profile.key.secret)
+    credentials = of_key(profile.key)
     used = aws.last_used(credentials, partition=profile.partition, region=profile.region)
     is_quarantined = _is_quarantined(aws, profile, credentials)
     if is_quarantined is None:

@@ -62,6 +62,11 @@ class Keeper:
             return "unlocked"
         return "locked" if self._store.exists() else "no-vault"
 
+    def check_epoch(self, epoch: int) -> None:
+        """Raise Locked when the vault was locked or opened since `epoch` was read: nothing from before is handed out."""
+        if self.epoch != epoch:
+            raise Locked
+
     def close(self) -> None:
         """Hand out nothing more. The memory itself is thrown away by successor.exec_self."""
         self._vault = None

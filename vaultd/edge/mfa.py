@@ -14,7 +14,7 @@ from vaultd.core import totp
 from vaultd.core.chain import SessionStep
 from vaultd.core.records import Body, KeyProfile, MfaDevice, MfaSession
 from vaultd.core.secret import Secret
-from vaultd.core.sessions import Credentials, Session, is_fresh, is_servable
+from vaultd.core.sessions import Credentials, Session, is_fresh, is_servable, of_key
 from vaultd.edge.aws import Aws
 from vaultd.wire.errors import MfaNeeded, MfaRefused
 
@@ -49,7 +49,7 @@ class Mfa:
         if profile.totp:
             return await self.start(step, None)
         self._notify(profile.name)
-        raise MfaNeeded(f'MFA code needed for "{profile.name}"', hint=f"run: awsvault mfa {profile.name}")
+        raise code_needed(profile.name)
 
     def kept(self, step: SessionStep) -> Session | None:
         """The session in the vault, while it can be served."""
@@ -93,7 +93,7 @@ class Mfa:
     async def _ask(self, profile: KeyProfile, step: SessionStep, code: str) -> Session:
         return await asyncio.to_thread(
             self._aws.session_token,
-            Credentials(profile.key.access_key_id, profile.key.secret),
+            of_key(profile.key),
             partition=profile.partition,
             region=profile.region,
             duration_s=step.duration_s,
@@ -107,6 +107,11 @@ class Mfa:
         record = MfaSession(made.access_key_id, made.secret, made.session_token, session.expires_at)
         now = self._clock()
         await self._save(lambda body: body.with_mfa_session(_device(step), record, now))
+
+
+def code_needed(name: str) -> MfaNeeded:
+    """What whoever asks for this profile is told."""
+    return MfaNeeded(f'MFA code needed for "{name}"', hint=f"run: awsvault mfa {name}")
 
 
 def _device(step: SessionStep) -> MfaDevice:

@@ -14,7 +14,7 @@ from vaultd.core.chain import Durations, KeyStep
 from vaultd.core.envelope import KdfCost
 from vaultd.core.policy import Settings
 from vaultd.core.records import Body
-from vaultd.core.sessions import Credentials
+from vaultd.core.sessions import Credentials, of_key
 from vaultd.edge.audit import Audit
 from vaultd.edge.aws import Aws
 from vaultd.edge.broker import Broker
@@ -126,7 +126,7 @@ class Service:
         key = self.keeper.body.key_profile(step.profile).key
         if key.access_key_id != step.access_key_id:
             raise AwsFailed(f'the key of "{step.profile}" was changed meanwhile', hint="try again")
-        return Credentials(key.access_key_id, key.secret)
+        return of_key(key)
 
     async def _save_mfa(self, change: Callable[[Body], Body]) -> None:
         """Without a backup: ten codes would push ten real generations out."""
@@ -162,9 +162,9 @@ class Service:
 
     def _with_uses(self, body: Body) -> Body:
         used = {
-            n: replace(p, last_used_at=self.last_used[n])
-            for n, p in body.profiles.items()
-            if n in self.last_used
+            name: replace(body.profiles[name], last_used_at=at)
+            for name, at in self.last_used.items()
+            if name in body.profiles
         }
         return replace(body, profiles={**body.profiles, **used}) if used else body
 

@@ -10,11 +10,12 @@ from vaultd.core.chain import FederationStep, KeyStep, Step
 from vaultd.core.fields import check_name
 from vaultd.core.records import KeyProfile, Profile
 from vaultd.core.roles import RoleProfile
-from vaultd.core.sessions import Credentials, Session
+from vaultd.core.sessions import Credentials, Session, of_key
 from vaultd.edge.calls import Call
+from vaultd.edge.mfa import code_needed
 from vaultd.edge.service import Service
 from vaultd.edge.shown import iso
-from vaultd.wire.errors import AwsPending, Locked, MfaNeeded, Refused, Usage
+from vaultd.wire.errors import AwsPending, MfaNeeded, Refused, Usage
 from vaultd.wire.protocol import GET_DEADLINE_S, Frame
 
 MFA_CODE_LENGTH = 6
@@ -32,8 +33,7 @@ async def get(service: Service, call: Call) -> bytes:
     else:
         session = await _session(service, call, profile)
         credentials, expires_at = session.credentials, session.expires_at
-    if service.keeper.epoch != epoch:
-        raise Locked
+    service.keeper.check_epoch(epoch)
     service.last_used[profile.name] = service.clock.now()
     call.audit |= {
         "key": credentials.access_key_id,
@@ -61,7 +61,7 @@ def _serves_key(profile: Profile, asked: object) -> bool:
 def _leased(service: Service, profile: Profile) -> tuple[Credentials, datetime]:
     assert isinstance(profile, KeyProfile)
     lease = timedelta(seconds=service.settings.serve.lease)
-    return Credentials(profile.key.access_key_id, profile.key.secret), service.clock.now() + lease
+    return of_key(profile.key), service.clock.now() + lease
 
 
 async def _session(service: Service, call: Call, profile: Profile) -> Session:
@@ -76,11 +76,7 @@ async def _session(service: Service, call: Call, profile: Profile) -> Session:
     except TimeoutError:
         raise AwsPending from None
     except MfaNeeded:
-        raise _mfa_needed(profile.name) from None
-
-
-def _mfa_needed(name: str) -> MfaNeeded:
-    return MfaNeeded(f'MFA code needed for "{name}"', hint=f"run: awsvault mfa {name}")
+        raise code_needed(profile.name) from None
 
 
 async def mfa(service: Service, call: Call) -> Frame:
@@ -96,8 +92,7 @@ async def mfa(service: Service, call: Call) -> Frame:
         raise Usage(f"an MFA code is {MFA_CODE_LENGTH} digits")
     epoch = service.keeper.epoch
     session = await service.mfa.start(step, code)
-    if service.keeper.epoch != epoch:
-        raise Locked
+    service.keeper.check_epoch(epoch)
     service.broker.put(step, session)
     service.notifier.forget(step.key.profile)
     call.audit |= {"key": session.credentials.access_key_id, "expires": iso(session.expires_at)}
@@ -117,7 +112,7 @@ async def console(service: Service, call: Call) -> Frame:
     try:
         session = await service.broker.session(step)
     except MfaNeeded:
-        raise _mfa_needed(profile.name) from None
+        raise code_needed(profile.name) from None
     url = await asyncio.to_thread(
         service.aws.signin_url,
         session,
@@ -126,8 +121,7 @@ async def console(service: Service, call: Call) -> Frame:
         destination=call["destination"],
         duration_s=call["duration_s"],
     )
-    if service.keeper.epoch != epoch:
-        raise Locked
+    service.keeper.check_epoch(epoch)
     service.last_used[profile.name] = service.clock.now()
     call.audit |= {"key": session.credentials.access_key_id, "expires": iso(session.expires_at)}
     by = "GetFederationToken" if isinstance(step, FederationStep) else "AssumeRole"
