@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge.desk import Desk
-from tests.fake_aws import FakeAws
+from tests.fake_aws import AccessKey, FakeAws, User
 
 
 @pytest.fixture
@@ -20,3 +20,14 @@ def aws(tmp_path: Path) -> Iterator[FakeAws]:
     with FakeAws() as server:
         (tmp_path / "config.toml").write_text(f'[aws]\nendpoint_url = "{server.url}"\n')
         yield server
+
+
+@pytest.fixture
+def alice(fake: FakeAws) -> User:
+    """Of the file's own `fake`."""
+    return fake.add_user("alice")
+
+
+@pytest.fixture
+def key(fake: FakeAws, alice: User) -> AccessKey:
+    return fake.add_key(alice)

@@ -38,11 +38,6 @@ def alice(fake: FakeAws) -> User:
 
 
 @pytest.fixture
-def key(fake: FakeAws, alice: User) -> AccessKey:
-    return fake.add_key(alice)
-
-
-@pytest.fixture
 def aws(shared: tuple[FakeAws, Aws]) -> Aws:
     return shared[1]
 

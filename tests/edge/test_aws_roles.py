@@ -40,16 +40,6 @@ def aws(shared: tuple[FakeAws, Aws]) -> Aws:
 
 
 @pytest.fixture
-def alice(fake: FakeAws) -> User:
-    return fake.add_user("alice")
-
-
-@pytest.fixture
-def key(fake: FakeAws, alice: User) -> AccessKey:
-    return fake.add_key(alice)
-
-
-@pytest.fixture
 def device(fake: FakeAws, alice: User) -> Device:
     return fake.add_mfa(alice)
 

@@ -35,16 +35,6 @@ def aws(fake: FakeAws) -> Aws:
 
 
 @pytest.fixture
-def alice(fake: FakeAws) -> User:
-    return fake.add_user("alice")
-
-
-@pytest.fixture
-def key(fake: FakeAws, alice: User) -> AccessKey:
-    return fake.add_key(alice)
-
-
-@pytest.fixture
 def session(fake: FakeAws, alice: User, key: AccessKey) -> IssuedSession:
     return assume(fake, key, fake.add_role("admin", alice))
 

@@ -44,11 +44,6 @@ def alice(fake: FakeAws) -> User:
     return fake.add_user("alice", path="/staff/")
 
 
-@pytest.fixture
-def key(fake: FakeAws, alice: User) -> AccessKey:
-    return fake.add_key(alice)
-
-
 def mine(key: AccessKey) -> Credentials:
     return Credentials(key.access_key_id, Secret(key.secret))
 

@@ -57,16 +57,6 @@ def iam(shared: tuple[FakeAws, Iam]) -> Iam:
     return shared[1]
 
 
-@pytest.fixture
-def alice(fake: FakeAws) -> User:
-    return fake.add_user("alice")
-
-
-@pytest.fixture
-def key(fake: FakeAws, alice: User) -> AccessKey:
-    return fake.add_key(alice)
-
-
 def mine(key: AccessKey) -> Credentials:
     return Credentials(key.access_key_id, Secret(key.secret))
 
