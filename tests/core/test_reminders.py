@@ -22,7 +22,7 @@ from vaultd.core.reminders import (
     rotate_by,
 )
 from vaultd.core.roles import RoleProfile
-from vaultd.core.rotation import Rotation, State
+from vaultd.core.rotation import PROMOTED, Rotation, State
 from vaultd.core.rows import decode, encode
 from vaultd.core.secret import Secret
 from vaultd.wire.errors import NoSuchProfile, Usage, VaultDamaged
@@ -143,12 +143,15 @@ def test_a_role_has_no_key_that_could_be_due() -> None:
 
 def rotating(state: State, **facts: object) -> Body:
     new = None if state == "uncertain" else Key("AKIANEW0000000000000", Secret("n" * 40), BORN, BORN)
-    run = Rotation("0123456789abcdef", state, BORN, BORN, "host", DEV.key, new)
+    promoted_at = BORN if state in PROMOTED else None
+    run = Rotation(
+        "0123456789abcdef", state, BORN, BORN, "host:00000000", DEV.key, new, promoted_at=promoted_at
+    )
     return body().with_rotation("dev", replace(run, **facts))  # type: ignore[arg-type]  # its fields
 
 
 def test_while_a_key_is_rotated_nobody_is_told_to_rotate_it() -> None:
-    assert [] == whats(rotating("grace", look_at=BORN + 200 * DAY), BORN + 100 * DAY)
+    assert [] == whats(rotating("grace", since=BORN + 100 * DAY), BORN + 100 * DAY)
 
 
 def test_a_rotation_that_waits_for_a_person_is_due_at_once() -> None:

@@ -144,12 +144,13 @@ MFA = "arn:aws:iam::123456789012:mfa/alice"
         {"policy_arns": (READ_ONLY,), "serve": "session"},
         {"mfa_serial": MFA, "totp": Secret(b"12345678901234567890"), "totp_last_step": 58_000_000},
         {"mfa_serial": MFA, "mfa_process": ("ykman", "oath", "code", "-s", "aws")},
+        {"auto_rotate": "laptop.example:0123abcd"},
     ],
 )
 def test_what_a_key_profile_says_beside_its_key_is_kept(extras: dict[str, Any]) -> None:
     body = Body({"dev": extended(**extras)})
     assert body == decode(encode(body))
-    assert len(canonical.decode(encode(body))["profiles"][0]) == 19
+    assert len(canonical.decode(encode(body))["profiles"][0]) == 20
 
 
 def test_mfa_sessions_are_kept_and_go_when_they_are_over() -> None:
@@ -175,6 +176,7 @@ def test_mfa_sessions_are_kept_and_go_when_they_are_over() -> None:
         ({"mfa_process": ("x",)}, "only with an MFA device"),
         ({"mfa_serial": MFA, "mfa_process": ("x\n",)}, "not a command"),
         ({"mfa_serial": MFA, "mfa_process": ("x",) * 33}, "not a command"),
+        ({"auto_rotate": "a host"}, "the host"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused_with_the_reason(
@@ -199,7 +201,7 @@ def test_a_row_has_one_spelling_and_a_newer_one_is_refused_as_such() -> None:
         with pytest.raises(error):
             decode(canonical.encode(changed))
     empty_extras = canonical.decode(encode(Body({"dev": extended()})))
-    empty_extras["profiles"][0] += [None, [], None, None, []]
+    empty_extras["profiles"][0] += [None, [], None, None, [], None]
     with pytest.raises(VaultDamaged):
         decode(canonical.encode(empty_extras))
     with pytest.raises(VaultDamaged):

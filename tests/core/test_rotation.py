@@ -24,8 +24,9 @@ NEW = Key("AKIANEW0000000000000", Secret("n" * 40), NOW, NOW)
 
 def run(state: State, **facts: object) -> Rotation:
     known = (OLD.access_key_id,)
+    promoted = NOW if state in table.PROMOTED else None
     new = None if state in ("intent", "uncertain") else NEW
-    begun = Rotation("0123456789abcdef", state, NOW, NOW, "host", OLD, new, known)
+    begun = Rotation("0123456789abcdef", state, NOW, NOW, "host:00000000", OLD, new, known, promoted)
     return replace(begun, **facts)  # type: ignore[arg-type]  # the fields of a Rotation
 
 
@@ -79,7 +80,7 @@ def test_where_there_is_no_way_back_it_says_so(state: State) -> None:
         (("X",), (), 0, Settlement("ask", ("X",))),
         (("X",), None, 0, Settlement("ask", ("X",))),
         (("X",), ("Y",), 60, Settlement("ask", ("X",))),
-        ((), ("X",), 0, Settlement("none", ())),
+        ((), ("X",), 0, Settlement("wait", ())),  # it may not be listed yet
         ((), (), 29, Settlement("wait", ())),
         ((), (), 30, Settlement("none", ())),
         ((), None, 30, Settlement("none", ())),
@@ -99,10 +100,31 @@ def test_what_was_listed_before_is_never_a_candidate() -> None:
     assert () == table.strangers(known, found)
 
 
-@pytest.mark.parametrize(("minutes", "used"), [(-60, False), (0, False), (15, False), (16, True)])
-def test_a_use_after_the_promotion_keeps_the_old_key(minutes: int, *, used: bool) -> None:
-    assert used == table.used_since(run("grace"), NOW + timedelta(minutes=minutes))
-    assert not table.used_since(run("grace"), None)
+@pytest.mark.parametrize(("minutes", "used"), [(-60, False), (0, False), (75, False), (76, True)])
+def test_a_use_after_what_was_handed_out_keeps_the_old_key(minutes: int, *, used: bool) -> None:
+    """An hour's lease, and a quarter of an hour for AWS's clock."""
+    later = run("soak", since=NOW + 24 * HOUR)
+    assert used == table.used_since(later, NOW + timedelta(minutes=minutes), HOUR)
+    assert not table.used_since(later, None, HOUR)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "tagged", "used", "ours"),
+    [
+        (0, False, False, True),
+        (-15, False, False, True),
+        (30, False, False, True),
+        (-16, False, False, False),
+        (31, False, False, False),
+        (0, True, False, False),
+        (0, False, True, False),
+    ],
+)
+def test_a_key_that_somebody_labelled_or_used_or_of_another_time_is_not_ours(
+    minutes: int, *, tagged: bool, used: bool, ours: bool
+) -> None:
+    made_at = NOW + timedelta(minutes=minutes)
+    assert ours == table.could_be_ours(run("uncertain"), made_at, is_tagged=tagged, is_used=used)
 
 
 @pytest.mark.parametrize("state", sorted(table.STATES))
@@ -112,7 +134,19 @@ def test_an_open_rotation_is_kept_in_every_state(state: State) -> None:
     assert {} == body.with_rotation("dev", None).rotations == body.without("dev").rotations
 
 
-@pytest.mark.parametrize("facts", [{"run": "xyz"}, {"state": "dancing"}, {"new": None, "state": "grace"}])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"run": "xyz"},
+        {"state": "dancing"},
+        {"state": "grace", "promoted_at": NOW, "new": None},
+        {"state": "intent"},
+        {"state": "grace"},
+        {"promoted_at": NOW},
+        {"host": "a host"},
+        {"waits": "x" * 301},
+    ],
+)
 def test_what_is_no_rotation_is_not_made(facts: dict[str, object]) -> None:
     with pytest.raises(Usage):
         replace(run("created"), **facts)  # type: ignore[arg-type]  # wrong on purpose

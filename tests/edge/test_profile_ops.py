@@ -171,7 +171,17 @@ def test_list_tells_of_an_open_rotation_and_of_a_snooze(desk: Desk) -> None:
         await desk.ask("add", profile="dev", verify=False, **KEY)
         old = desk.service.keeper.body.key_profile("dev").key
         new = replace(old, access_key_id="AKIANEW0000000000000")
-        run = Rotation("0123456789abcdef", "grace", desk.now, desk.now, "host", old, new, waits="a person")
+        run = Rotation(
+            "0123456789abcdef",
+            "grace",
+            desk.now,
+            desk.now,
+            "host:00000000",
+            old,
+            new,
+            promoted_at=desk.now,
+            waits="a person",
+        )
         await desk.service.save(lambda body: body.with_rotation("dev", run))
         await desk.ask("snooze", profile="dev", for_s=3_600)
         (found,) = (await desk.ask("list"))["profiles"]

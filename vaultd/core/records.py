@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 from vaultd.core.fields import check, check_mfa_serial, check_name, check_optional, check_region, check_times
 from vaultd.core.keys import ACCESS_KEY_ID, SECRET_KEY, Key
 from vaultd.core.roles import RoleProfile, check_policies
-from vaultd.core.rotation import Rotation
+from vaultd.core.rotation import HOST, Rotation
 from vaultd.core.secret import Secret
 from vaultd.wire.errors import NoSuchProfile, Usage, printable
 
@@ -50,6 +50,7 @@ class KeyProfile:
     totp: Secret | None = None
     totp_last_step: int | None = None  # AWS takes no code twice
     mfa_process: tuple[str, ...] = ()  # a command that prints a code; only the awsvault command runs it
+    auto_rotate: str | None = None  # the host whose daemon rotates the key when it is due
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -62,12 +63,17 @@ class KeyProfile:
         check_region(self.region)
         check_mfa_serial(self.mfa_serial)
         check_times(self.verified_at, self.last_used_at)
-        if self.narrowed or self.totp or self.mfa_process:
+        if self.has_extras:
             self._check_extras()
 
     @property
     def narrowed(self) -> bool:
         return self.policy is not None or bool(self.policy_arns)
+
+    @property
+    def has_extras(self) -> bool:
+        """Does it say more than most profiles do?"""
+        return self.narrowed or bool(self.totp or self.mfa_process) or self.auto_rotate is not None
 
     def _check_extras(self) -> None:
         check_policies(self.policy, self.policy_arns)
@@ -86,6 +92,7 @@ class KeyProfile:
             )
         if len(self.mfa_process) > MAX_WORDS or not all(_WORD.match(word) for word in self.mfa_process):
             raise Usage("that is not a command that vaultd can keep")
+        check_optional(HOST, self.auto_rotate, "the host")
 
 
 Profile = KeyProfile | RoleProfile

@@ -13,6 +13,7 @@ Pure: times and what AWS said are arguments; edge/rotator.py makes the calls.
 its secret is lost if it does. Promotion itself is no side effect in AWS: it is the save that begins `grace`.
 """
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
@@ -25,19 +26,22 @@ State = Literal[
     "intent", "uncertain", "created", "verified", "undoing", "grace", "deactivating", "soak", "deleting"
 ]
 STATES: Final = frozenset(get_args(State))
+#: From the save on that makes the new key the one served.
+PROMOTED: Final = frozenset({"grace", "deactivating", "soak", "deleting"})
 
-VERIFY_SUCCESSES = (
-    3  # in a row, spread out: IAM tells its hosts one after another (hashicorp/vault #8413: 5-10 s or more)
-)
-VERIFY_SPREAD = timedelta(seconds=10)
-VERIFY_PATIENCE = timedelta(minutes=2)
+#: Which daemon: a machine's name and something of the vault's path, as written in the tag on the user.
+HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,63}:[0-9a-f]{8}\Z")
+_RUN: Final = re.compile(r"[0-9a-f]{16}\Z")
+MAX_WAITS: Final = 300  # characters
+
 #: After this long without a trace in the list of keys, the key was not made: lists are consistent within seconds.
 UNCERTAIN_FOR = timedelta(minutes=30)
-RETRY_AFTER = timedelta(minutes=1)
-#: Waiting for a person or for other programs is looked at less often.
-LOOK_AGAIN = timedelta(hours=1)
 #: AWS's own clock against ours, and how late GetAccessKeyLastUsed may count a use from before the promotion.
 USE_TOLERANCE = timedelta(minutes=15)
+#: AWS takes a signature that is this old or this far ahead, so a key may be made so long before or after its run began.
+SIGNING_WINDOW = timedelta(minutes=15)
+#: Another vault's tag on the user stops a rotation for this long.
+CLAIM_HOLDS = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +56,31 @@ class Rotation:
     old: Key
     new: Key | None = None
     known: tuple[str, ...] = ()  # the key ids that IAM listed before: never candidates for anything
+    promoted_at: datetime | None = None  # when `new` became the one that is served
     back: bool = False  # rolled back after promotion: `old` is the key that the run made
     hurry: bool = False  # --now: no grace, no soak
     force: bool = False  # --force: although the old key is still used
     waits: str = ""  # for what, in words for a person; "" while it goes on by itself
-    look_at: datetime | None = None  # when to try again what failed or waits
 
     def __post_init__(self) -> None:
-        if self.state not in STATES or len(self.run) != 16 or set(self.run) - set("0123456789abcdef"):  # noqa: PLR2004
+        if self.state not in STATES or not (_RUN.match(self.run) and HOST.match(self.host)):
             raise Usage("that is no rotation")
-        if self.new is None and self.state not in ("intent", "uncertain"):
-            raise Usage("a rotation past its beginning has a new key")
-        check_times(self.since, self.started_at, self.look_at)
+        if (self.new is None) != (self.state in ("intent", "uncertain")):
+            raise Usage("a rotation past its beginning, and only that, has a new key")
+        if (self.promoted_at is None) != (self.state not in PROMOTED):
+            raise Usage("a rotation is promoted or it is not")
+        if len(self.waits) > MAX_WAITS:
+            raise Usage("a rotation waits for something shorter")
+        check_times(self.since, self.started_at, self.promoted_at)
 
     def at(self, state: State, now: datetime) -> "Rotation":
         """The next state, from now on; what it waited for is over."""
-        return replace(self, state=state, since=now, waits="", look_at=None)
+        return replace(self, state=state, since=now, waits="")
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Of the keys that it holds: the old one first."""
+        return (self.old.access_key_id, *((self.new.access_key_id,) if self.new else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +98,14 @@ def resumed(rotation: Rotation, now: datetime) -> Rotation:
 
 def due_at(rotation: Rotation, periods: Periods) -> datetime:
     """When the next thing is to be done; in the past for at once."""
-    ends = rotation.since
-    if not rotation.hurry:
-        ends += {"grace": periods.grace, "soak": periods.soak}.get(rotation.state, timedelta(0))
-    return max(ends, rotation.look_at or ends)
+    if rotation.hurry:
+        return rotation.since
+    return rotation.since + {"grace": periods.grace, "soak": periods.soak}.get(rotation.state, timedelta(0))
 
 
 def promoted(rotation: Rotation, now: datetime) -> Rotation:
     """The new key is the one served from this save on."""
-    return rotation.at("grace", now)
+    return replace(rotation.at("grace", now), promoted_at=now)
 
 
 def rolled_back(rotation: Rotation, now: datetime) -> Rotation:
@@ -103,10 +115,8 @@ def rolled_back(rotation: Rotation, now: datetime) -> Rotation:
             return rotation.at("undoing", now)
         case "grace" | "deactivating" | "soak":
             assert rotation.new
-            exchanged = replace(
-                rotation, old=rotation.new, new=rotation.old, back=not rotation.back, hurry=False, force=False
-            )
-            return exchanged.at("grace", now)
+            exchanged = replace(rotation, old=rotation.new, new=rotation.old, back=not rotation.back)
+            return promoted(replace(exchanged, hurry=False, force=False), now)
         case "undoing":
             return rotation
         case "intent" | "uncertain":
@@ -120,13 +130,25 @@ def rolled_back(rotation: Rotation, now: datetime) -> Rotation:
 
 def strangers(rotation: Rotation, listed: tuple[str, ...]) -> tuple[str, ...]:
     """Keys that IAM lists and that were not there before: perhaps ours, perhaps a person's."""
-    ours = {rotation.old.access_key_id, rotation.new.access_key_id if rotation.new else None}
-    return tuple(key_id for key_id in listed if key_id not in rotation.known and key_id not in ours)
+    ours = {*rotation.known, *rotation.key_ids}
+    return tuple(key_id for key_id in listed if key_id not in ours)
 
 
-def used_since(rotation: Rotation, used_at: datetime | None) -> bool:
-    """Was the old key used after the promotion, by something that is not us?"""
-    return used_at is not None and used_at > rotation.since + USE_TOLERANCE
+def could_be_ours(rotation: Rotation, created_at: datetime, *, is_tagged: bool, is_used: bool) -> bool:
+    """Whatever CloudTrail says: a key that somebody labelled or used, or from another time, is not this run's."""
+    begin = rotation.started_at - SIGNING_WINDOW
+    end = rotation.started_at + 2 * SIGNING_WINDOW
+    return begin <= created_at <= end and not is_tagged and not is_used
+
+
+def used_since(rotation: Rotation, used_at: datetime | None, handed_out_for: timedelta) -> bool:
+    """Is the old key used by something that does not ask us?
+
+    Whoever got the key before the promotion may use it for as long as it was handed out for (`serve = key`'s lease).
+    """
+    if used_at is None or rotation.promoted_at is None:
+        return False
+    return used_at > rotation.promoted_at + handed_out_for + USE_TOLERANCE
 
 
 def settled(
@@ -137,8 +159,6 @@ def settled(
     ours = tuple(key_id for key_id in proven or () if key_id in found)
     if ours:
         return Settlement("delete", ours)
-    if proven and not found:
-        return Settlement("none", ())  # it was made, and somebody deleted it already
     if not found and now - rotation.started_at >= UNCERTAIN_FOR:
         return Settlement("none", ())
     return Settlement("ask" if found else "wait", found)

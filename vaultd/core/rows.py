@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from vaultd.core import canonical
+from vaultd.core import canonical, rotation_rows
 from vaultd.core.canonical import from_time, to_time
 from vaultd.core.keys import Key
 from vaultd.core.records import Body, KeyProfile, MfaSession, Profile
@@ -21,9 +21,8 @@ from vaultd.wire.errors import FormatTooNew, Usage, VaultDamaged
 _KEY = "key"
 _ROLE = "role"
 _KEY_COLUMNS = 14
-_EXTRA_COLUMNS = 5  # only when one of them says something: a row has one spelling
+_EXTRA_COLUMNS = 6  # only when one of them says something: a row has one spelling
 _ROLE_COLUMNS = 16
-_ROTATION_COLUMNS = 14
 _MEMBERS = {"profiles", "settings_hash", "mfa_sessions", "rotations", "snoozed"}
 _DAMAGED = "the vault's body is damaged"
 _NEWER = "the vault holds something that only a newer awsvault knows"
@@ -41,7 +40,7 @@ def encode(body: Body) -> bytes:
     if body.mfa_sessions:
         fields["mfa_sessions"] = [_mfa_row(*item) for item in sorted(body.mfa_sessions.items())]
     if body.rotations:
-        fields["rotations"] = [_rotation_row(*item) for item in sorted(body.rotations.items())]
+        fields["rotations"] = [rotation_rows.row(*item) for item in sorted(body.rotations.items())]
     if body.snoozed:
         fields["snoozed"] = [(name, from_time(until)) for name, until in sorted(body.snoozed.items())]
     return canonical.encode(fields)
@@ -69,10 +68,11 @@ def _key_row(profile: KeyProfile) -> Row:
         _time(profile.verified_at),
         _time(profile.last_used_at),
     )
-    if not (profile.narrowed or profile.totp or profile.mfa_process):
+    if not profile.has_extras:
         return row
     seed = profile.totp.reveal_bytes().hex() if profile.totp else None
-    return (*row, profile.policy, profile.policy_arns, seed, profile.totp_last_step, profile.mfa_process)
+    codes = (seed, profile.totp_last_step, profile.mfa_process)
+    return (*row, profile.policy, profile.policy_arns, *codes, profile.auto_rotate)
 
 
 def _role_row(profile: RoleProfile) -> Row:
@@ -99,29 +99,6 @@ def _role_row(profile: RoleProfile) -> Row:
 def _mfa_row(device: tuple[str, str], session: MfaSession) -> Row:
     token = session.session_token.reveal()
     return (*device, session.access_key_id, session.secret.reveal(), token, from_time(session.expires_at))
-
-
-def _rotation_row(name: str, rotation: Rotation) -> Row:
-    return (
-        name,
-        rotation.run,
-        rotation.state,
-        from_time(rotation.since),
-        from_time(rotation.started_at),
-        rotation.host,
-        _key_columns(rotation.old),
-        _key_columns(rotation.new) if rotation.new else None,
-        rotation.known,
-        rotation.back,
-        rotation.hurry,
-        rotation.force,
-        rotation.waits,
-        _time(rotation.look_at),
-    )
-
-
-def _key_columns(key: Key) -> Row:
-    return key.access_key_id, key.secret.reveal(), _time(key.created_at), from_time(key.added_at)
 
 
 def _time(moment: datetime | None) -> int | None:
@@ -199,10 +176,12 @@ def _key_profile(row: list[Any], share: Share) -> KeyProfile:
 
 
 def _extras(columns: list[Any]) -> tuple[Any, ...]:
-    policy, arns, seed, last_step, process = columns
-    if not (policy is not None or arns or seed or process) or type(last_step) not in (int, type(None)):
+    policy, arns, seed, last_step, process, auto = columns
+    says_something = policy is not None or arns or seed or process or auto is not None
+    if not says_something or type(last_step) not in (int, type(None)):
         raise VaultDamaged(_DAMAGED)
-    return policy, tuple(arns), Secret(bytes.fromhex(seed)) if seed else None, last_step, tuple(process)
+    totp = Secret(bytes.fromhex(seed)) if seed else None
+    return policy, tuple(arns), totp, last_step, tuple(process), auto
 
 
 def _role_profile(row: list[Any], share: Share) -> RoleProfile:
@@ -254,9 +233,9 @@ def _mfa_sessions(fields: dict[str, Any]) -> dict[tuple[str, str], MfaSession]:
 
 def _rotations(fields: dict[str, Any]) -> dict[str, Rotation]:
     rows = fields.get("rotations", [])
-    if any(len(row) > _ROTATION_COLUMNS for row in rows):
+    if any(len(row) > rotation_rows.COLUMNS for row in rows):
         raise FormatTooNew(_NEWER)
-    found = {row[0]: _rotation(row) for row in rows}
+    found = {row[0]: rotation_rows.rotation(row) for row in rows}
     return _one_spelling(fields, "rotations", found)
 
 
@@ -271,29 +250,3 @@ def _one_spelling(fields: dict[str, Any], member: str, found: dict[Any, Any]) ->
     if rows is not None and (not rows or len(found) != len(rows) or list(found) != sorted(found)):
         raise VaultDamaged(_DAMAGED)
     return found
-
-
-def _rotation(row: list[Any]) -> Rotation:
-    _, run, state, since, started, host, old, new, known, back, hurry, force, waits, look_at = row
-    if not all(isinstance(flag, bool) for flag in (back, hurry, force)):
-        raise VaultDamaged(_DAMAGED)
-    return Rotation(
-        run,
-        state,
-        to_time(since),
-        to_time(started),
-        host,
-        _key_of(old),
-        _key_of(new) if new else None,
-        tuple(known),
-        back,
-        hurry,
-        force,
-        waits,
-        _moment(look_at),
-    )
-
-
-def _key_of(columns: list[Any]) -> Key:
-    key_id, secret, created, added = columns
-    return Key(key_id, Secret(secret.encode()), _moment(created), to_time(added))
