@@ -2,6 +2,7 @@
 """The daemon: the only place that wires things together. Loop, signals, timers, shutdown, exec of itself."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ TICK_S = (
     5.0  # the lock's clock (also asked at every request; a loop's timers don't count sleep) and the renewals
 )
 SOCKET_CHECK_S = 3.0
+#: CreateAccessKey's reply is awaited and saved before a lock: its secret is shown once (design section 5).
+SEALING_S = 25.0
 LOCK_PATIENCE_S = 2.0  # AWS calls and answers under way get this long
 SIGNAL_TURN_S = 0.001  # two turns of the event loop
 THREADS = 16
@@ -160,8 +163,10 @@ class Daemon:
             await asyncio.sleep(TICK_S)
             self._service.lock_if_due()
             broker = self._service.broker_if_used
-            if broker and not self._service.draining:
-                await broker.refresh_due()
+            if not self._service.draining:
+                self._service.rotator.tick()
+                if broker:
+                    await broker.refresh_due()
             if status != (status := self._service.keeper.state()):
                 sdnotify.notify(f"STATUS={status}")
 
@@ -170,7 +175,8 @@ class Daemon:
         try:
             while True:
                 await asyncio.sleep(TICK_S)
-                if not self._service.draining:
+                # Not of a step that was due while the vault was locked, and is being done at this moment.
+                if not self._service.draining and not self._service.rotator.is_working:
                     await self._service.reminding.tick()
         except Exception as error:  # noqa: BLE001 - the outermost loop: an agent that does not remind is still one
             log.say(
@@ -210,8 +216,7 @@ class Daemon:
 
     async def _stop(self) -> NoReturn:
         sdnotify.notify("STOPPING=1", "STATUS=stopping")
-        self._service.draining = True
-        self._service.keeper.close()
+        self._service.close()
         await self._finish_work()
         self._server.listener.remove()
         os._exit(0)  # past any thread that still waits for AWS
@@ -239,6 +244,10 @@ class Daemon:
         """Stop accepting, let what is under way end, put the audit down; never longer than a lock may take."""
         self._server.drain()
         self._service.notifier.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SEALING_S):
+                await self._service.rotator.start.sealed()
+        self._service.keeper.close()
         try:
             async with asyncio.timeout(LOCK_PATIENCE_S):
                 broker = self._service.broker_if_used

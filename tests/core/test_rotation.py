@@ -77,7 +77,8 @@ def test_where_there_is_no_way_back_it_says_so(state: State) -> None:
     ("listed", "proven", "minutes", "expected"),
     [
         (("X",), ("X",), 0, Settlement("delete", ("X",))),
-        (("X",), (), 0, Settlement("ask", ("X",))),
+        (("X",), (), 29, Settlement("wait", ("X",))),
+        (("X",), (), 30, Settlement("ask", ("X",))),
         (("X",), None, 0, Settlement("ask", ("X",))),
         (("X",), ("Y",), 60, Settlement("ask", ("X",))),
         ((), ("X",), 0, Settlement("wait", ())),  # it may not be listed yet

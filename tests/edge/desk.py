@@ -3,6 +3,7 @@
 as tests/fake_aws.
 """
 
+import asyncio
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,7 @@ class Desk:
     booted: float = 1000.0
     desktop: bool = False
     shared_aws: Aws | None = None  # making its clients costs each test a tenth of a second
+    fake: FakeAws | None = None  # whose clock goes along
     locks: list[str] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
 
@@ -66,21 +68,35 @@ class Desk:
             cost=COST,
             succeed=self.locks.append,
             notifier=Notifier(clock.boottime, enabled=lambda: self.desktop),
+            pause=self._pause,
         )
         self.handlers = Handlers(self.service)
 
     async def send(self, data: bytes) -> None:
         self.progress.append(json.loads(data)["progress"])
 
+    async def _pause(self, seconds: float) -> None:
+        self.pass_time(timedelta(seconds=seconds))
+
+    def pass_time(self, step: timedelta) -> None:
+        """On every clock there is."""
+        self.now += step
+        self.booted += step.total_seconds()
+        if self.fake:
+            self.fake.clock.advance(step)
+
     async def tick(self, *, hours: float = 0) -> None:
         """The daemon's timer, after so long; all that it began is done."""
-        self.now += timedelta(hours=hours)
-        self.booted += hours * 3_600
+        self.pass_time(timedelta(hours=hours))
         reminding = self.service.reminding
         await reminding.tick()
         while asking := reminding._inspector._asking:
             await asking
         await reminding.settle()
+        if self.service.keeper.is_unlocked:
+            self.service.rotator.tick()
+        while rotating := list(self.service.rotator._tasks):
+            await asyncio.gather(*rotating)
 
     async def raw(self, line: bytes) -> Any:
         return json.loads(await self.handlers.answer(line, ME, self.send))
@@ -94,7 +110,9 @@ class Desk:
 
     def relocked(self) -> "Desk":
         """The next process image: nothing goes over but the files and the reminders that were given."""
-        after = Desk(self.home, self.settings, self.now, self.booted, self.desktop, self.shared_aws)
+        after = Desk(
+            self.home, self.settings, self.now, self.booted, self.desktop, self.shared_aws, self.fake
+        )
         after.service.reminding.resume(json.loads(json.dumps(self.service.reminding.carry())))
         return after
 

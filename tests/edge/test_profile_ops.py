@@ -185,7 +185,15 @@ def test_list_tells_of_an_open_rotation_and_of_a_snooze(desk: Desk) -> None:
         await desk.service.save(lambda body: body.with_rotation("dev", run))
         await desk.ask("snooze", profile="dev", for_s=3_600)
         (found,) = (await desk.ask("list"))["profiles"]
-        assert {"state": "grace", "since": "2026-11-24T12:00:00Z", "waits": "a person"} == found["rotation"]
+        shown = found["rotation"]
+        assert ("grace", "a person", "2026-11-24T12:00:00Z") == (
+            shown["state"],
+            shown["waits"],
+            shown["since"],
+        )
+        assert "2026-11-25T12:00:00Z" == shown["next_at"], "the default grace"
+        assert (KEY["access_key_id"], new.access_key_id) == (shown["old_key"], shown["new_key"])
+        assert KEY["secret_access_key"] not in str(found)
         assert "2026-11-24T13:00:00Z" == found["snoozed_until"]
         desk.now += timedelta(hours=1)
         assert None is (await desk.ask("list"))["profiles"][0]["snoozed_until"]

@@ -90,7 +90,7 @@ def session_of(body: Body, profile: Profile, durations: Durations) -> Step:
     """The step whose result is handed out as a session for `profile`. Raises Usage, NoSuchProfile."""
     if isinstance(profile, RoleProfile):
         return _role(body, profile, durations, ())
-    key = _key(profile)
+    key = key_step(profile)
     if profile.narrowed:
         name = fit_session_name(user_name(profile) or profile.name)[:32]
         return FederationStep(key, durations.key, name, profile.policy, profile.policy_arns)
@@ -116,7 +116,7 @@ def _passes(body: Body, profile: Profile | None, name: str) -> bool:
     return False
 
 
-def _key(profile: KeyProfile) -> KeyStep:
+def key_step(profile: KeyProfile) -> KeyStep:
     return KeyStep(profile.name, profile.key.access_key_id, profile.partition, profile.region)
 
 
@@ -164,7 +164,7 @@ def _signer(source: KeyProfile, profile: RoleProfile, durations: Durations) -> S
         raise Usage(
             f'"{profile.name}" cannot be assumed from "{source.name}", which is narrowed: GetFederationToken may not assume roles'
         )
-    key = _key(source)
+    key = key_step(source)
     return SessionStep(key, durations.mfa, source.mfa_serial) if source.mfa_serial else key
 
 

@@ -171,6 +171,31 @@ class Body:
         others = {known: kept for known, kept in self.rotations.items() if known != name}
         return replace(self, rotations=others if rotation is None else {**others, name: rotation})
 
+    def serving_new_key(self, rotation: Rotation, now: datetime) -> "Body":
+        """Every profile that holds the old key of a rotation gets the new one, verified now."""
+        assert rotation.new
+        old, new = rotation.old.access_key_id, rotation.new
+        changed = {
+            name: replace(profile, key=new, verified_at=now)
+            for name, profile in self.profiles.items()
+            if isinstance(profile, KeyProfile) and profile.key.access_key_id == old
+        }
+        return replace(self, profiles={**self.profiles, **changed})
+
+    def key_before(self, access_key_id: str) -> Key | None:
+        """The key that this one took the place of, while both are active in AWS."""
+        for rotation in self.rotations.values():
+            if rotation.state == "grace" and rotation.new and rotation.new.access_key_id == access_key_id:
+                return rotation.old
+        return None
+
+    def key_after(self, access_key_id: str) -> Key | None:
+        """The key that took the place of this one, while both are active in AWS."""
+        for rotation in self.rotations.values():
+            if rotation.state == "grace" and rotation.old.access_key_id == access_key_id:
+                return rotation.new
+        return None
+
     def with_snooze(self, name: str, until: datetime, now: datetime) -> "Body":
         """No reminders of this profile before `until`; a time that is over ends a snooze. Raises NoSuchProfile."""
         self.profile(name)

@@ -34,7 +34,7 @@ HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,63}:[0-9a-f]{8}\Z")
 _RUN: Final = re.compile(r"[0-9a-f]{16}\Z")
 MAX_WAITS: Final = 300  # characters
 
-#: After this long without a trace in the list of keys, the key was not made: lists are consistent within seconds.
+#: By then IAM lists every key that was made, and CloudTrail shows who made it: within seconds, and within minutes.
 UNCERTAIN_FOR = timedelta(minutes=30)
 #: AWS's own clock against ours, and how late GetAccessKeyLastUsed may count a use from before the promotion.
 USE_TOLERANCE = timedelta(minutes=15)
@@ -103,9 +103,14 @@ def due_at(rotation: Rotation, periods: Periods) -> datetime:
     return rotation.since + {"grace": periods.grace, "soak": periods.soak}.get(rotation.state, timedelta(0))
 
 
+def created(rotation: Rotation, key: Key, now: datetime) -> Rotation:
+    """AWS made the key, and its secret reached us."""
+    return replace(rotation, state="created", since=now, waits="", new=key)
+
+
 def promoted(rotation: Rotation, now: datetime) -> Rotation:
     """The new key is the one served from this save on."""
-    return replace(rotation.at("grace", now), promoted_at=now)
+    return replace(rotation, state="grace", since=now, waits="", promoted_at=now)
 
 
 def rolled_back(rotation: Rotation, now: datetime) -> Rotation:
@@ -159,9 +164,9 @@ def settled(
     ours = tuple(key_id for key_id in proven or () if key_id in found)
     if ours:
         return Settlement("delete", ours)
-    if not found and now - rotation.started_at >= UNCERTAIN_FOR:
-        return Settlement("none", ())
-    return Settlement("ask" if found else "wait", found)
+    if now - rotation.started_at >= UNCERTAIN_FOR:
+        return Settlement("ask" if found else "none", found)
+    return Settlement("ask" if found and proven is None else "wait", found)  # CloudTrail is minutes late
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from vaultd.edge.calls import Call
 from vaultd.edge.changes import checked_serve, role_fields
 from vaultd.edge.service import Service
 from vaultd.edge.shown import shown
-from vaultd.wire.errors import Conflict, MfaNeeded
+from vaultd.wire.errors import Conflict, MfaNeeded, Refused
 from vaultd.wire.protocol import Frame
 
 
@@ -96,6 +96,11 @@ def _check_free(body: Body, name: str, call: Call) -> None:
         raise Conflict(
             f'there is a profile "{name}" already',
             hint=f"to put this in its place: awsvault {command} {name} --replace",
+        )
+    if name in body.rotations:
+        raise Refused(
+            f'a rotation of "{name}" is open, and holds a key that is not this one',
+            hint=f"run: awsvault rotate {name} --rollback, or awsvault remove {name}",
         )
 
 

@@ -45,6 +45,12 @@ def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
     return tuple((value or {}).items())
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool | None):
+        raise Usage("a change has the wrong type")
+    return bool(value)
+
+
 def _seed(value: Any) -> Secret | None:
     text = _text(value)
     return totp.read_seed(Secret(text)) if text is not None else None
@@ -65,6 +71,7 @@ _OF_KEYS: dict[str, Convert] = {
     "policy_arns": _words,
     "totp": _seed,
     "mfa_process": _words,
+    "auto_rotate": _flag,
 }
 _OF_ROLES: dict[str, Convert] = {
     "source": _text,
@@ -88,8 +95,8 @@ def role_fields(given: dict[str, Any] | None = None) -> dict[str, Any]:
     return {name: _OF_ROLES[name](value) for name, value in given.items()}
 
 
-def converted(profile: Profile, changes: dict[str, Any]) -> dict[str, Any]:
-    """`changes` as values of this kind of profile. Raises Usage, showing none of them."""
+def converted(profile: Profile, changes: dict[str, Any], host: str) -> dict[str, Any]:
+    """`changes` as values of this kind of profile; `host` is this daemon's. Raises Usage, showing none of them."""
     known = _OF_ROLES if isinstance(profile, RoleProfile) else _OF_KEYS
     if not changes:
         raise Usage("there is nothing to change", hint="run: awsvault edit --help")
@@ -98,6 +105,8 @@ def converted(profile: Profile, changes: dict[str, Any]) -> dict[str, Any]:
         kind = "role" if isinstance(profile, RoleProfile) else "key"
         raise Usage(f"a {kind} has none of these settings", hint=f"a {kind} has {', '.join(known)}")
     values = {name: known[name](value) for name, value in changes.items()}
+    if "auto_rotate" in values:
+        values["auto_rotate"] = host if values["auto_rotate"] else None
     if isinstance(profile, KeyProfile):
         _drop_what_follows(profile, values)
     return values

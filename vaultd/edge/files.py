@@ -44,6 +44,15 @@ class Files:
     def write(self, fd: int, data: bytes | memoryview) -> int:
         return os.write(fd, data)
 
+    def size_of(self, path: Path) -> int:
+        return os.stat(path, follow_symlinks=False).st_size
+
+    def allocate(self, fd: int, size: int) -> None:
+        if sys.platform == "linux":
+            os.posix_fallocate(fd, 0, size)
+        else:  # macOS has no posix_fallocate. Not run.
+            os.write(fd, bytes(size))
+
     def fsync(self, fd: int) -> None:
         if sys.platform == "darwin":  # fsync leaves the data in the drive's cache there (fsync(2)). Not run.
             fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
@@ -165,6 +174,20 @@ def replace_file(
             hint="mend the disk, then run: awsvault lock && awsvault unlock",
             details={"outcome": "unknown"},
         ) from error
+
+
+def reserve_room(files: Files, path: Path, size: int) -> None:
+    """Take up `size` bytes beside `path`, until the next replace_file of it sweeps them away. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{token_hex(8)}{_TEMPORARY}")
+    fd = files.open_new(temporary)
+    try:
+        files.allocate(fd, size)
+    except OSError:
+        with suppress(OSError):
+            files.unlink(temporary)
+        raise
+    finally:
+        files.close(fd)
 
 
 def sweep(files: Files, directory: Path, beginning: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vaultd.core.fields import NAME
-from vaultd.edge import adding, log, profile_ops, reminder_ops, serving, vault_ops
+from vaultd.edge import adding, log, profile_ops, reminder_ops, rotation_ops, serving, vault_ops
 from vaultd.edge.calls import Call, Field, check_version, read_fields, request_id
 from vaultd.edge.peer import Peer
 from vaultd.edge.server import Send
@@ -113,6 +113,19 @@ OPERATIONS: dict[str, Operation] = {
         extends="person",
     ),
     "edit": Operation(profile_ops.edit, {**_PROFILE, "changes": Field(dict)}, extends="person"),
+    "rotate": Operation(
+        rotation_ops.rotate,
+        {
+            **_PROFILE,
+            "dry_run": _NO,
+            "now": _NO,
+            "sessions": _NO,
+            "force": _NO,
+            "rollback": _NO,
+            "replace": _MAYBE,
+        },
+        extends="person",
+    ),
     "remove": Operation(profile_ops.remove, _PROFILE, extends="person"),
     "due": Operation(reminder_ops.due, while_locked=True, audited=False, idempotent=True),
     "snooze": Operation(reminder_ops.snooze, {**_PROFILE, "for_s": Field(int)}, extends="person"),

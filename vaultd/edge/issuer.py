@@ -8,9 +8,11 @@ from functools import partial
 from typing import TypeVar
 
 from vaultd.core.chain import FederationStep, KeyStep, RoleStep, SessionStep, Step
+from vaultd.core.refusals import UNKNOWN_KEY
 from vaultd.core.sessions import Credentials, Session
 from vaultd.edge.aws import Aws
 from vaultd.edge.successor import hold_signals
+from vaultd.wire.errors import AwsFailed
 
 #: Calls to AWS, in threads of their own: AWS hanging must not take those that derive keys and save.
 AT_ONCE = 8
@@ -20,16 +22,20 @@ SessionOf = Callable[[Step], Awaitable[Session]]
 
 
 class Issuer:
-    """`key_of` gives the credentials of a key; `mfa_session` the session that a code made. Both on the loop's thread."""
+    """`key_of` gives the credentials of a key, `key_before` those of the one that it replaces while both are active,
+    `mfa_session` the session that a code made. All on the loop's thread.
+    """
 
     def __init__(
         self,
         aws: Aws,
         key_of: Callable[[KeyStep], Credentials],
         mfa_session: Callable[[SessionStep], Awaitable[Session]],
+        key_before: Callable[[KeyStep], Credentials | None] = lambda _step: None,
     ) -> None:
         self._aws = aws
         self._key_of = key_of
+        self._key_before = key_before
         self._mfa_session = mfa_session
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="aws", initializer=hold_signals)
 
@@ -41,15 +47,24 @@ class Issuer:
             case SessionStep():
                 if step.mfa_serial:
                     return await self._mfa_session(step)
-                return await self._call(self._get_session_token, self._key_of(step.key), step)
+                return await self._by_key(self._get_session_token, step.key, step)
             case FederationStep():
-                return await self._call(self._get_federation_token, self._key_of(step.key), step)
+                return await self._by_key(self._get_federation_token, step.key, step)
             case RoleStep():
                 if isinstance(step.source, KeyStep):
-                    signer = self._key_of(step.source)
-                else:
-                    signer = (await session_of(step.source)).credentials
+                    return await self._by_key(self._assume_role, step.source, step)
+                signer = (await session_of(step.source)).credentials
                 return await self._call(self._assume_role, signer, step)
+
+    async def _by_key(self, ask: Callable[[Credentials, _S], Session], key: KeyStep, step: _S) -> Session:
+        """Signed by the key; where AWS does not know a new one yet, by the one that it replaces."""
+        try:
+            return await self._call(ask, self._key_of(key), step)
+        except AwsFailed as error:
+            before = self._key_before(key) if error.details.get("aws_code") in UNKNOWN_KEY else None
+            if before is None:
+                raise
+            return await self._call(ask, before, step)
 
     async def _call(
         self, ask: Callable[[Credentials, _S], Session], signer: Credentials, step: _S

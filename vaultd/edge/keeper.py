@@ -39,6 +39,7 @@ class Keeper:
         self._vault: Vault | None = None
         self._revision: str | None = None
         self.epoch = 0
+        self.is_closing = False
         self._deriving = asyncio.Lock()
         self._saving = asyncio.Lock()
 
@@ -71,6 +72,15 @@ class Keeper:
         """Hand out nothing more. The memory itself is thrown away by successor.exec_self."""
         self._vault = None
         self.epoch += 1
+
+    def begin_to_close(self) -> None:
+        """Hand out nothing more, but take what must still be saved: a new key's secret, which AWS shows once."""
+        self.is_closing = True
+        self.epoch += 1
+
+    async def reserve(self) -> None:
+        """Keep room on the disk for one save; the next save takes it. Raises StorageFailed."""
+        await asyncio.to_thread(self._store.reserve)
 
     async def create(self, passphrase: Secret, *, cost: KdfCost, with_recovery: bool) -> Secret | None:
         """Make the vault and leave it open; returns the recovery code. Raises Conflict when there is one already."""

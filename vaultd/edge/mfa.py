@@ -52,7 +52,24 @@ class Mfa:
         raise code_needed(profile.name)
 
     def kept(self, step: SessionStep) -> Session | None:
-        """The session in the vault, while it can be served."""
+        """The session in the vault, while it can be served; also the one of the key that this one replaces.
+
+        So that nobody is asked for a code because a key was rotated: until the grace ends it is as good.
+        """
+        before = self._body().key_before(step.key.access_key_id)
+        found = self._session(step)
+        if not found and before:
+            found = self._session(replace(step, key=replace(step.key, access_key_id=before.access_key_id)))
+        return found
+
+    async def signer(self, step: SessionStep) -> Credentials | None:
+        """A session of exactly this key, kept or made with the stored seed; None when only a person has the code."""
+        found = self._session(step)
+        if not found and self._body().key_profile(step.key.profile).totp:
+            found = await self.start(step, None)
+        return found.credentials if found else None
+
+    def _session(self, step: SessionStep) -> Session | None:
         found = self._body().mfa_sessions.get(_device(step))
         if found is None:
             return None

@@ -4,7 +4,10 @@
 With a home (AWSVAULT_HOME or --home) all of them lie in it under the same names.
 """
 
+import hashlib
 import os
+import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +53,12 @@ def places(home: str | None) -> Places:
         log=state / "vaultd.log",
         socket=socket_path,
     )
+
+
+def this_host(vault: Path) -> str:
+    """How rotations name this daemon to others: the machine, and which vault on it (core/rotation.py, HOST)."""
+    machine = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:63] or "unnamed"
+    return f"{machine}:{hashlib.sha256(os.fsencode(vault)).hexdigest()[:8]}"
 
 
 def make_private(places: Places) -> None:

@@ -35,7 +35,7 @@ async def show(service: Service, call: Call) -> Frame:
 async def edit(service: Service, call: Call) -> Frame:
     """Change what can be changed without a new key; null clears. Nothing that would break a role is saved."""
     name = check_name(call["profile"])
-    values = converted(service.keeper.body.profile(name), call["changes"])
+    values = converted(service.keeper.body.profile(name), call["changes"], service.rotator.start.host)
 
     def change(body: Body) -> Body:
         changed = body.with_profile(replace(body.profile(name), **values))
@@ -61,11 +61,12 @@ async def remove(service: Service, call: Call) -> Frame:
             )
         return body.without(name)
 
-    profile = service.keeper.body.profile(name)
+    profile, run = service.keeper.body.profile(name), service.keeper.body.rotations.get(name)
     await service.save(change)
     service.broker.forget(name)
     service.last_used.pop(name, None)
     key_id = profile.key.access_key_id if isinstance(profile, KeyProfile) else None
+    others = [other for other in run.key_ids if other != key_id] if run else []
     if key_id:
         call.audit["key"] = key_id
-    return {"access_key_id": key_id, "account": profile.account}
+    return {"access_key_id": key_id, "account": profile.account, "other_keys": others}

@@ -2,19 +2,22 @@
 """What the handlers work with: the neighbours, and the little that this process remembers between requests."""
 
 import asyncio
+import contextlib
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from vaultd.core import policy
-from vaultd.core.chain import Durations, KeyStep
+from vaultd.core import chain, policy
+from vaultd.core import rotation_terms as terms
+from vaultd.core.chain import Durations, KeyStep, SessionStep
 from vaultd.core.envelope import KdfCost
 from vaultd.core.policy import Settings
-from vaultd.core.records import Body
+from vaultd.core.records import Body, KeyProfile
 from vaultd.core.sessions import Credentials, of_key
+from vaultd.edge import log
 from vaultd.edge.audit import Audit
 from vaultd.edge.aws import Aws
 from vaultd.edge.broker import Broker
@@ -24,8 +27,12 @@ from vaultd.edge.issuer import Issuer
 from vaultd.edge.keeper import Keeper
 from vaultd.edge.mfa import Mfa
 from vaultd.edge.notify import Notifier
-from vaultd.edge.places import Places
+from vaultd.edge.places import Places, this_host
 from vaultd.edge.reminding import Reminding
+from vaultd.edge.rotation_runs import Runs
+from vaultd.edge.rotation_start import Start
+from vaultd.edge.rotation_steps import Steps
+from vaultd.edge.rotator import Rotator
 from vaultd.wire.errors import AwsFailed, StorageFailed, Usage
 
 REFUSALS_KEPT = 20
@@ -80,6 +87,10 @@ class Service:
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     started: float = 0.0
     reminding: Reminding = field(init=False)
+    rotator: Rotator = field(init=False)
+    pause: Callable[[float], Awaitable[None]] = (
+        asyncio.sleep
+    )  # between two questions to AWS; tests have no time
     _links: Links | None = None
     _warming: "asyncio.Task[None] | None" = None  # held, or the loop may drop it half done
 
@@ -93,6 +104,23 @@ class Service:
             settings=lambda: self.settings,
             uses=self.last_used,
         )
+        steps = Steps(
+            iam=lambda: self.aws.iam,
+            sign=self._signer,
+            now=self.clock.now,
+            boottime=self.clock.boottime,
+            regions=lambda p: terms.regions(self.keeper.body, p, self.settings.aws.region),
+            handed_out_for=lambda: timedelta(seconds=self.settings.serve.lease),
+            pause=self.pause,
+        )
+        runs = Runs(self.keeper, self.clock, self._journal, self._forget, self.save)
+        self.rotator = Rotator(
+            runs,
+            steps,
+            Start(runs, steps, this_host(self.places.vault)),
+            periods=lambda p: terms.periods(p, self.settings, self.durations),
+            is_due=lambda p: terms.is_due(self.keeper.body, p, self.settings, self.clock.now()),
+        )
 
     @property
     def links(self) -> Links:
@@ -101,7 +129,7 @@ class Service:
             mfa = Mfa(
                 aws, lambda: self.keeper.body, self._save_mfa, self.clock.now, self.notifier.code_wanted
             )
-            issuer = Issuer(aws, self._key_of, mfa.session)
+            issuer = Issuer(aws, self._key_of, mfa.session, self._key_before)
             self._links = Links(aws, mfa, Broker(issuer.issue, self.clock.now))
         return self._links
 
@@ -122,11 +150,40 @@ class Service:
         return self._links.broker if self._links else None
 
     def _key_of(self, step: KeyStep) -> Credentials:
-        """The key that the step means, if it still is the profile's."""
-        key = self.keeper.body.key_profile(step.profile).key
-        if key.access_key_id != step.access_key_id:
+        """The key that the step means, if it still is the profile's, or serves out its grace."""
+        body = self.keeper.body
+        key = body.key_profile(step.profile).key
+        if key.access_key_id == step.access_key_id:
+            return of_key(key)
+        before = body.key_before(key.access_key_id)
+        if before is None or before.access_key_id != step.access_key_id:
             raise AwsFailed(f'the key of "{step.profile}" was changed meanwhile', hint="try again")
-        return of_key(key)
+        return of_key(before)
+
+    def _key_before(self, step: KeyStep) -> Credentials | None:
+        before = self.keeper.body.key_before(step.access_key_id)
+        return of_key(before) if before else None
+
+    async def _signer(self, profile: KeyProfile) -> Credentials:
+        """What signs calls to IAM for this profile: a session with MFA where there is one, else its key."""
+        if profile.mfa_serial:
+            step = SessionStep(chain.key_step(profile), self.durations.mfa, profile.mfa_serial)
+            session = await self.mfa.signer(step)
+            if session:
+                return session
+        return of_key(profile.key)
+
+    def _journal(self, profile: str, event: str, **facts: object) -> None:
+        """What a rotation did, whether a person asked for it or time: in the audit and in the log."""
+        log.say(f"rotation of {profile}: {event}")
+        at = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        with contextlib.suppress(StorageFailed):  # it goes on; status says that the audit fails
+            self.audit.append({"at": at, "op": "rotation", "profile": profile, "verdict": event, **facts})
+            self.audit.sync_soon()
+
+    def _forget(self, profile: str) -> None:
+        if self.broker_if_used:
+            self.broker.forget(profile)
 
     async def _save_mfa(self, change: Callable[[Body], Body]) -> None:
         """Without a backup: ten codes would push ten real generations out."""
@@ -190,11 +247,17 @@ class Service:
 
     def lock(self, reason: str) -> None:
         """Serve nothing from this moment on; the image is replaced as soon as the answers under way are out."""
-        if self.draining:
-            return
+        if not self.draining:
+            self.close()
+            self.succeed(reason)
+
+    def close(self) -> None:
+        """Hand out nothing from this moment on."""
         self.draining = True
-        self.keeper.close()
-        self.succeed(reason)
+        if self.rotator.start.creating:
+            self.keeper.begin_to_close()  # daemon.py closes it once the new key is sealed
+        else:
+            self.keeper.close()
 
     def lock_if_due(self) -> None:
         left = self.locks_in_s()

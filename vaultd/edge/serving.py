@@ -95,6 +95,7 @@ async def mfa(service: Service, call: Call) -> Frame:
     service.keeper.check_epoch(epoch)
     service.broker.put(step, session)
     service.notifier.forget(step.key.profile)
+    service.rotator.nudge()
     call.audit |= {"key": session.credentials.access_key_id, "expires": iso(session.expires_at)}
     return {"profile": step.key.profile, "expires_at": iso(session.expires_at), "notes": []}
 

@@ -4,10 +4,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from vaultd.core import chain, reminders
+from vaultd.core import chain, reminders, rotation
 from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.roles import RoleProfile
-from vaultd.core.rotation import Rotation
 from vaultd.edge.service import Service
 from vaultd.wire.errors import VaultError
 
@@ -23,8 +22,8 @@ def shown(service: Service, profile: Profile) -> dict[str, Any]:
 
 
 def _key(service: Service, profile: KeyProfile) -> dict[str, Any]:
-    now, rotation = service.clock.now(), service.settings.rotation
-    rotate_by = reminders.rotate_by(profile.key, rotation)
+    now, terms = service.clock.now(), service.settings.rotation
+    rotate_by = reminders.rotate_by(profile.key, terms)
     device = (profile.key.access_key_id, profile.mfa_serial or "")
     mfa_session = service.keeper.body.mfa_sessions.get(device)
     return {
@@ -46,18 +45,33 @@ def _key(service: Service, profile: KeyProfile) -> dict[str, Any]:
         "verified_at": iso(profile.verified_at),
         "age_days": max(0, (now - reminders.born(profile.key)).days),
         "rotate_by": iso(rotate_by),
-        "status": _status(profile, now, rotate_by, timedelta(seconds=rotation.remind_before)),
-        "rotation": _rotation(service.keeper.body.rotations.get(profile.name)),
+        "status": _status(profile, now, rotate_by, timedelta(seconds=terms.remind_before)),
+        "auto_rotate": profile.auto_rotate is not None,
+        "rotation": rotation_shown(service, profile),
         "used_in_aws_at": iso(service.reminding.used_in_aws_at(profile.key.access_key_id)),
         "snoozed_until": iso(_ahead(service.keeper.body.snoozed.get(profile.name), now)),
     }
 
 
-def _rotation(run: Rotation | None) -> dict[str, Any] | None:
-    """What stands open, without its keys."""
+def rotation_shown(service: Service, profile: KeyProfile) -> dict[str, Any] | None:
+    """What stands open, without its keys' secrets."""
+    run = service.keeper.body.rotations.get(profile.name)
     if run is None:
         return None
-    return {"state": run.state, "since": iso(run.since), "waits": run.waits or None}
+    return {
+        "state": run.state,
+        "since": iso(run.since),
+        "next_at": iso(rotation.due_at(run, service.rotator.periods(profile))),
+        "waits": run.waits or None,
+        "old_key": run.old.access_key_id,
+        "new_key": run.new.access_key_id if run.new else None,
+        "promoted_at": iso(run.promoted_at),
+        "rolled_back": run.back,
+        "now": run.hurry,
+        "forced": run.force,
+        "run": run.run,
+        "host": run.host,
+    }
 
 
 def _ahead(moment: datetime | None, now: datetime) -> datetime | None:
@@ -99,6 +113,7 @@ def _role(service: Service, profile: RoleProfile) -> dict[str, Any]:
         "age_days": None,
         "rotate_by": None,
         "status": _role_status(service.keeper.body, profile),
+        "auto_rotate": False,
         "rotation": None,
         "used_in_aws_at": None,
         "snoozed_until": None,

@@ -13,11 +13,13 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
-from vaultd.edge.files import Files, read_file, reason, replace_file, sweep
+from vaultd.edge.files import Files, read_file, reason, replace_file, reserve_room, sweep
 from vaultd.wire.errors import Conflict, NoVault, StorageFailed, VaultDamaged, VaultError
 
 MAX_VAULT = 32 * 1024 * 1024  # bytes
 MAX_MARK = 4096
+
+GROWTH = 64 * 1024  # bytes: by how much one save may make it larger
 
 NEWEST_BACKUPS = 10
 DAYS_OF_BACKUPS = 30
@@ -76,6 +78,15 @@ class LocalStore:
             )
             self._prune(is_needed)
             return revision
+
+    def reserve(self) -> None:
+        """Take up as much room as the next save will need; that save sweeps it away first. Raises StorageFailed."""
+        with self._one_save:
+            try:
+                size = self._files.size_of(self._path) + GROWTH
+                reserve_room(self._files, self._path, size)
+            except OSError as error:
+                raise StorageFailed(f"there is no room to save the vault: {reason(error)}") from error
 
     def rewrite_backups(self, convert: Callable[[bytes], bytes | None]) -> tuple[int, int]:
         """Replace each backup by what `convert` makes of it, unless that is None; how many were, and how many not."""

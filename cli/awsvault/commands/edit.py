@@ -47,6 +47,12 @@ def command(  # noqa: PLR0913 - one parameter for each flag
             "--mfa-process", metavar="'CMD ARGS'", help="A command that prints a code; run by awsvault mfa."
         ),
     ] = None,
+    auto_rotate: Annotated[
+        bool | None,
+        typer.Option(
+            "--auto-rotate/--no-auto-rotate", help="Let vaultd on this machine rotate the key when it is due."
+        ),
+    ] = None,
     source: Annotated[
         _Text, typer.Option("--source", metavar="PROFILE", help="Of a role: what assumes it.")
     ] = None,
@@ -83,6 +89,8 @@ def command(  # noqa: PLR0913 - one parameter for each flag
         "policy_arns": policy_arn or None,
     }
     changes = {name: value or None for name, value in given.items() if value is not None} | _cleared(clear)
+    if auto_rotate is not None:
+        changes["auto_rotate"] = auto_rotate
     if not (changes or totp_stdin or read_only):
         raise Usage("there is nothing to change", hint="run: awsvault edit --help")
     home = home_of(ctx)
@@ -92,6 +100,8 @@ def command(  # noqa: PLR0913 - one parameter for each flag
             policy_arn, read_only=True, partition=before["partition"]
         )
     shown = {name: value or "none" for name, value in changes.items()}
+    if auto_rotate is not None:
+        shown["auto_rotate"] = "on" if auto_rotate else "off"
     if totp_stdin:
         changes["totp"], shown["totp"] = _seed(), "kept"
         output.say(

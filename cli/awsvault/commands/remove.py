@@ -48,6 +48,8 @@ def command(
         output.say(f"{profile} is removed. Its sessions live until they expire.")
         return
     account = f" in account {removed['account']}" if removed["account"] else ""
+    for other in removed["other_keys"]:
+        output.say(f"A rotation was open: its other key {other} lives on in AWS, too.")
     output.say(
         f"{profile} is removed. Its key {output.short_key(removed['access_key_id'])} still lives in AWS{account}: "
         "delete it there when nothing needs it."

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from awsvault import completion, output
+from awsvault import completion, output, rotating
 from awsvault.commands import home_of, new_app
 from awsvault.commands.list import max_days
 from vaultd.wire import client, durations
@@ -41,7 +41,7 @@ FACTS = (
     ("last used", "last_used_at"),
     ("in AWS", "used_in_aws_at"),
     ("rotate by", "rotate_by"),
-    ("rotation", "rotation"),
+    ("by itself", "auto_rotate"),
     ("snoozed", "snoozed_until"),
     ("status", "status"),
 )
@@ -66,6 +66,8 @@ def command(
             output.answer(f"{name:<10} {_words(key, found[key])}")
     if found["kind"] == "role":
         return
+    if found["rotation"]:
+        output.answer(f"{'rotation':<10} {rotating.told(profile, found['rotation'])}")
     bar = output.age_bar(found["age_days"], max_days(found), found["status"])
     output.answer(f"{'age':<10} {bar.text} days")
 
@@ -74,7 +76,7 @@ def _words(key: str, value: Any) -> str:
     if key == "duration_s":
         return durations.show(value)
     if value is True:
-        return "kept"
+        return "yes" if key == "auto_rotate" else "kept"
     if isinstance(value, dict):
         return " ".join(f"{key}={text}" for key, text in value.items() if text is not None)
     return " ".join(value) if isinstance(value, list) else str(value)

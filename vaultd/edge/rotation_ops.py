@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operation `rotate`: the plan, a rotation up to its promotion, a push, the way back."""
+
+from datetime import timedelta
+from typing import Any
+
+from vaultd.core import userpolicy
+from vaultd.core.fields import check_name
+from vaultd.core.keys import ACCESS_KEY_ID
+from vaultd.core.preflight import Found, Wanted
+from vaultd.core.records import KeyProfile
+from vaultd.core.refusals import span
+from vaultd.core.rotation import PROMOTED
+from vaultd.edge.calls import Call
+from vaultd.edge.service import Service
+from vaultd.edge.shown import iso, rotation_shown, shown
+from vaultd.wire.errors import AwsFailed, Usage, VaultError
+from vaultd.wire.protocol import Frame
+
+
+async def rotate(service: Service, call: Call) -> Frame:
+    """Begin a rotation or go on with the open one, and say how far it came; `dry_run` says what would be done."""
+    name = check_name(call["profile"])
+    profile = service.keeper.body.key_profile(name)
+    wanted = _wanted(call)
+    if call["dry_run"]:
+        return {"plan": await _plan(service, profile, wanted)}
+    epoch = service.keeper.epoch
+    if call["rollback"]:
+        await service.rotator.roll_back(name, call.progress)
+    else:
+        await _rotated(service, name, wanted, call)
+    service.keeper.check_epoch(epoch)
+    notes = []
+    if call["sessions"]:
+        notes.append(await _end_sessions(service, name))
+    profile = service.keeper.body.key_profile(name)
+    call.audit["key"] = profile.key.access_key_id
+    return {"profile": shown(service, profile), "rotation": rotation_shown(service, profile), "notes": notes}
+
+
+def _wanted(call: Call) -> Wanted:
+    key_id = call["replace"]
+    if key_id is not None and not ACCESS_KEY_ID.match(key_id):
+        raise Usage("--replace takes an access key id")
+    if call["rollback"] and (key_id or call["now"] or call["force"] or call["dry_run"]):
+        raise Usage("a rollback goes with nothing else")
+    if call["sessions"] and not call["now"]:
+        raise Usage("older sessions are ended only for a key that leaked: add --now")
+    return Wanted(replace=key_id, force=call["force"], hurry=call["now"])
+
+
+async def _rotated(service: Service, name: str, wanted: Wanted, call: Call) -> None:
+    """Raises AwsFailed when the new key is not served at the end, or a rotation in a hurry came to a halt."""
+    try:
+        run = await service.rotator.rotate(name, wanted, call.progress)
+    except AwsFailed as error:
+        stands = service.keeper.is_unlocked and service.keeper.body.rotations.get(name)
+        if stands and stands.state in PROMOTED:
+            raise AwsFailed(
+                f"the new key is served, but {error.message}",
+                hint="vaultd goes on by itself; awsvault rotate --status",
+                details=dict(error.details),
+            ) from None
+        raise
+    if run and run.state not in PROMOTED:
+        raise AwsFailed(
+            run.waits or "it is not known yet whether AWS made a key; the old one goes on serving",
+            hint="" if run.waits else "vaultd finds out; awsvault rotate --status",
+        )
+
+
+async def _end_sessions(service: Service, name: str) -> str:
+    """Everything that was signed in for before this moment; what AWS hands out from here on is none of it."""
+    profile = service.keeper.body.key_profile(name)
+    user = await service.rotator.steps.user(profile)
+    if user.name is None:
+        raise Usage(
+            "the root user has no policy that could end its sessions",
+            hint="its sessions live for 36 h at most",
+        )
+    document = userpolicy.denial(service.clock.now())
+    await service.rotator.steps.call(user.put_policy, userpolicy.DENIAL, document)
+    service.broker.forget(name)
+    return "sessions of the user from before this moment are denied everything; those of roles live until they expire"
+
+
+async def _plan(service: Service, profile: KeyProfile, wanted: Wanted) -> dict[str, Any]:
+    """What would be done, which rights are proven, missing, unknown, and what stands against it."""
+    found = await service.rotator.look(profile.name)
+    refusal = _refusal(service, profile, found, wanted)
+    periods = service.rotator.periods(profile)
+    return {
+        "user": found.user,
+        "account": found.identity.account,
+        "keys": [
+            {
+                "access_key_id": key.key_id,
+                "active": key.listed.active,
+                "created_at": iso(key.listed.created_at),
+                "last_used_at": iso(key.last_used.at) if key.last_used else None,
+                "last_used_by": f"{key.last_used.service} in {key.last_used.region}"
+                if key.last_used
+                else None,
+                "ours": key.key_id == profile.key.access_key_id,
+            }
+            for key in found.keys
+        ],
+        "rights": dict(found.rights),
+        "notes": found.notes(),
+        "steps": _steps(profile, wanted, periods.grace, periods.soak),
+        "refusal": refusal.line if refusal else None,
+        "open": rotation_shown(service, profile),
+    }
+
+
+def _refusal(service: Service, profile: KeyProfile, found: Found, wanted: Wanted) -> VaultError | None:
+    try:
+        service.rotator.start.check(found, profile, wanted)
+    except VaultError as error:
+        return error
+    return None
+
+
+def _steps(profile: KeyProfile, wanted: Wanted, grace: timedelta, soak: timedelta) -> list[str]:
+    old = profile.key.access_key_id
+    replaced = [f"delete the key {wanted.replace}"] if wanted.replace else []
+    times = ["at once", "at once"] if wanted.hurry else [f"after {span(grace)}", f"after {span(soak)} more"]
+    return [
+        *replaced,
+        "make a new key, and save it",
+        "try it until it works everywhere",
+        "serve it in place of the old one",
+        f"{times[0]}: deactivate the old key {old}, unless something still uses it",
+        f"{times[1]}: delete the old key",
+    ]

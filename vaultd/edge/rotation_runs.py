@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The open rotations as they stand in the vault, and the one way to change them: from the state that one knows to the next.
+
+Lives on the event loop's thread. Must not know AWS.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from vaultd.core.records import Body, KeyProfile
+from vaultd.core.rotation import Rotation
+from vaultd.edge.clock import Clock
+from vaultd.edge.keeper import Keeper
+from vaultd.wire.errors import Conflict, Locked
+
+
+class Journal(Protocol):
+    """Where it is told what happened: the audit, and the log. Never fails."""
+
+    def __call__(self, profile: str, event: str, **facts: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    keeper: Keeper
+    clock: Clock
+    journal: Journal
+    forget: Callable[[str], None]  # the sessions of a profile
+    save: Callable[[Callable[[Body], Body]], Awaitable[None]]
+
+    @property
+    def open(self) -> Mapping[str, Rotation]:
+        """By profile."""
+        return self.keeper.body.rotations
+
+    def profile(self, name: str) -> KeyProfile:
+        return self.keeper.body.key_profile(name)
+
+    def held(self) -> set[str]:
+        """The ids of all keys in the vault."""
+        body = self.keeper.body
+        held = {p.key.access_key_id for p in body.profiles.values() if isinstance(p, KeyProfile)}
+        return held | {key_id for run in body.rotations.values() for key_id in run.key_ids}
+
+    def check_unlocked(self) -> None:
+        """Raises Locked from the moment of a lock on, though what must be saved still can be."""
+        if not self.keeper.is_unlocked or self.keeper.is_closing:
+            raise Locked("vault was locked meanwhile")
+
+    async def move(
+        self,
+        name: str,
+        before: Rotation | None,
+        after: Rotation | None,
+        *,
+        change: Callable[[Body], Body] = lambda body: body,
+    ) -> None:
+        """Save the next state, if the run still is where we think. The promotion is a part of its save."""
+        if before == after:
+            return
+        is_promotion = after and after.promoted_at and after.promoted_at != (before and before.promoted_at)
+
+        def moved(body: Body) -> Body:
+            current = body.rotations.get(name)
+            if current == after:
+                return body  # an earlier try did it, and the disk would not confirm it
+            if current != before:
+                raise Conflict(f'the rotation of "{name}" was changed meanwhile', hint="try again")
+            body = change(body).with_rotation(name, after)
+            return body.serving_new_key(after, self.clock.now()) if after and is_promotion else body
+
+        await self.save(moved)
+        if after and is_promotion and after.hurry:
+            self.forget(name)
+        told = after or before
+        if told and (after is None or before is None or after.state != before.state):
+            self.journal(name, after.state if after else "closed", run=told.run, key=told.key_ids[-1])

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a rotation begins: what is checked, said and saved before CreateAccessKey is sent, and that its reply is kept.
+
+Lives on the event loop's thread. CreateAccessKey is the one call that cannot be repeated, and its reply the one that
+cannot be had again: so the intent is saved before it, and a lock waits until the reply is in the vault.
+"""
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field, replace
+
+from vaultd.core import preflight, rotation
+from vaultd.core.keys import Key
+from vaultd.core.preflight import Claim, Found, Wanted
+from vaultd.core.records import Body, KeyProfile
+from vaultd.core.replies import NewKey
+from vaultd.core.rotation import Rotation
+from vaultd.edge import log
+from vaultd.edge.iam_user import IamUser
+from vaultd.edge.preflight import if_allowed
+from vaultd.edge.rotation_runs import Runs
+from vaultd.edge.rotation_steps import Progress, Steps
+from vaultd.wire.errors import AwsFailed, Conflict, Locked, Refused, StorageFailed
+
+#: How long a new key's secret is tried to be saved before the key is deleted again. A lock waits for 25 s.
+SEAL_PATIENCE_S = 15.0
+SEAL_PAUSE_S = 0.5
+
+
+@dataclass(slots=True)
+class Start:
+    runs: Runs
+    steps: Steps
+    host: str
+    creating: int = 0  # replies of CreateAccessKey that are awaited, or not sealed yet
+    _sealed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def sealed(self) -> None:
+        """Until no reply of CreateAccessKey is awaited or unsaved."""
+        while self.creating:
+            self._sealed.clear()
+            await self._sealed.wait()
+
+    async def begin(self, profile: KeyProfile, wanted: Wanted, progress: Progress) -> None:
+        """From the preflight to a new key in the vault. Raises Refused, AwsFailed, StorageFailed."""
+        self._check_alone(profile)
+        await progress("asking AWS about the user's keys and rights")
+        found = await self.steps.found(profile)
+        profile = _known(profile, found)
+        self.check(found, profile, wanted)
+        now = self.runs.clock.now()
+        user = await self.steps.user(profile)
+        if wanted.replace:
+            await progress(f"deleting the key {wanted.replace}")
+            await self.steps.call(user.delete_key, wanted.replace)
+            self.runs.journal(profile.name, "deleted", key=wanted.replace)
+        run = Rotation(
+            run=secrets.token_hex(8),
+            state="intent",
+            since=now,
+            started_at=now,
+            host=self.host,
+            old=profile.key,
+            known=tuple(known for known in found.key_ids if known != wanted.replace),
+            hurry=wanted.hurry,
+            force=wanted.force,
+        )
+        await self._claim(user, run, wanted)
+        await self._create(profile, run, user, progress)
+
+    def check(self, found: Found, profile: KeyProfile, wanted: Wanted) -> None:
+        """Raise what stands against a rotation of this profile."""
+        key_id, now = profile.key.access_key_id, self.runs.clock.now()
+        preflight.check(found, profile.name, key_id, self.runs.held(), self.host, wanted, now)
+
+    def _check_alone(self, profile: KeyProfile) -> None:
+        key_id = profile.key.access_key_id
+        for name, run in self.runs.open.items():
+            if key_id in run.key_ids and name != profile.name:
+                raise Refused(
+                    f'the key of "{profile.name}" is being rotated as that of "{name}"',
+                    hint=f"run: awsvault rotate {name}",
+                )
+
+    async def _claim(self, user: IamUser, run: Rotation, wanted: Wanted) -> None:
+        """Say on the user that this host rotates, where that is allowed; the last word of two hosts at once counts."""
+        claim = Claim(run.run, run.host, run.started_at)
+
+        def write_and_read() -> dict[str, str]:
+            user.tag(preflight.TAG, str(claim))
+            return user.tags()
+
+        tags = await self.steps.call(lambda: if_allowed(write_and_read))
+        read = preflight.claim_of(tags or {})
+        if preflight.stops(read, self.host, self.runs.clock.now()) and not wanted.force:
+            assert read
+            raise Refused(
+                f"{read.machine} began to rotate the same user at this moment", hint="try again in a while"
+            )
+
+    async def _create(self, profile: KeyProfile, run: Rotation, user: IamUser, progress: Progress) -> None:
+        name = profile.name
+        self.creating += 1
+        try:
+            await self.runs.move(name, None, run, change=lambda body: body.with_profile(_now(body, profile)))
+            await self._reserve(name, run)
+            await progress("making the new key")
+            self.runs.check_unlocked()
+            try:
+                made = await self.steps.call(user.create_key, run.run)
+            except AwsFailed as error:
+                raise await self._not_made(name, run, error) from None
+            await self._seal(name, run, made, user)
+        finally:
+            self.creating -= 1
+            self._sealed.set()
+
+    async def _reserve(self, name: str, run: Rotation) -> None:
+        """The save that must not fail gets its room before AWS makes what it is for."""
+        try:
+            await self.runs.keeper.reserve()
+        except StorageFailed:
+            await self.runs.move(name, run, None)
+            raise
+
+    async def _not_made(self, name: str, run: Rotation, error: AwsFailed) -> AwsFailed:
+        """The run is over, or uncertain; the error to raise."""
+        if error.details.get("definite"):
+            await self.runs.move(name, run, None)
+            return error
+        await self.runs.move(name, run, run.at("uncertain", self.runs.clock.now()))
+        self.runs.journal(name, "uncertain", run=run.run)
+        return AwsFailed(
+            f"it is not known whether AWS made a key ({error.message}); the old one goes on serving",
+            hint="vaultd finds out; run: awsvault rotate --status",
+            details=dict(error.details),
+        )
+
+    async def _seal(self, name: str, run: Rotation, made: NewKey, user: IamUser) -> None:
+        """Save the new key's secret, which AWS shows once; when that cannot be done, delete the key again."""
+        now = self.runs.clock.now()
+        key = Key(made.access_key_id, made.secret, made.created_at, now)
+        created = rotation.created(run, key, now)
+        deadline = self.runs.clock.boottime() + SEAL_PATIENCE_S
+        while True:
+            try:
+                return await self.runs.move(name, run, created)
+            except (StorageFailed, Conflict, Locked):
+                if self.runs.clock.boottime() >= deadline or not self.runs.keeper.is_unlocked:
+                    log.say(f"the new key {made.access_key_id} could not be saved and is deleted again")
+                    await self.steps.call(user.delete_key, made.access_key_id)
+                    raise
+            await self.steps.pause(SEAL_PAUSE_S)
+
+
+def _known(profile: KeyProfile, found: Found) -> KeyProfile:
+    """The profile with what AWS says of its owner. Raises Refused when the vault knows another."""
+    identity = found.identity
+    if (profile.account or identity.account, profile.arn or identity.arn) != (identity.account, identity.arn):
+        raise Refused(
+            f"the key of {profile.name} belongs to {identity.arn[:120]} now, not to whom it was added for",
+            hint=f"run: awsvault add {profile.name} --replace",
+        )
+    return replace(profile, account=identity.account, arn=identity.arn)
+
+
+def _now(body: Body, profile: KeyProfile) -> KeyProfile:
+    """The profile as it is in the vault at this moment, but for what AWS said of its owner."""
+    return replace(body.key_profile(profile.name), account=profile.account, arn=profile.arn)

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drives rotations: begins them, saves each state before what follows it, goes on after locks and crashes.
+
+Lives on the event loop's thread. One turn at a time for each profile; the table of states is core/rotation.py's, what
+is done in each edge/rotation_steps.py's. Must not know the socket. Times to try again are kept in memory only: a new
+process image tries at once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from vaultd.core import rotation
+from vaultd.core.backoff import is_transient
+from vaultd.core.preflight import Found, Wanted
+from vaultd.core.records import KeyProfile
+from vaultd.core.refusals import DENIED
+from vaultd.core.rotation import Periods, Rotation
+from vaultd.edge import log
+from vaultd.edge.rotation_runs import Runs
+from vaultd.edge.rotation_start import Start
+from vaultd.edge.rotation_steps import Progress, Steps, TurnBack, Waits
+from vaultd.wire.errors import AwsFailed, Locked, Refused, Usage, VaultError
+
+RETRY_S = 60.0  # after AWS could not be reached, and until it is known what became of a lost reply
+LOOK_AGAIN_S = 3_600.0  # for what only a person, or other programs, can change
+DAY_S = 86_400.0
+
+
+async def _silent(_text: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(slots=True)
+class Rotator:
+    runs: Runs
+    steps: Steps
+    start: Start
+    periods: Callable[[KeyProfile], Periods]
+    is_due: Callable[[KeyProfile], bool]  # for those that rotate by themselves
+    _turns: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _look_at: dict[str, float] = field(default_factory=dict)  # boot time
+    _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    # --- what a person asks for
+
+    async def look(self, name: str) -> Found:
+        """What AWS says of the profile's user; nothing is changed."""
+        return await self.steps.found(self.runs.profile(name))
+
+    async def rotate(self, name: str, wanted: Wanted, progress: Progress) -> Rotation | None:
+        """Begin a rotation, or go on with the one that is open; how far it came, None for to its end."""
+        async with self._turn(name):
+            profile = self.runs.profile(name)
+            run = self.runs.open.get(name)
+            if run and wanted.replace and run.state == "uncertain":
+                await self._replace_lost(run, profile, wanted.replace)
+                run = None
+            if run is None:
+                await self.start.begin(profile, wanted, progress)
+            elif (wanted.hurry, wanted.force) != (run.hurry, run.force) and (wanted.hurry or wanted.force):
+                pushed = replace(
+                    run, hurry=run.hurry or wanted.hurry, force=run.force or wanted.force, waits=""
+                )
+                await self.runs.move(name, run, pushed)
+            self._look_at.pop(name, None)
+            return await self._go_on(name, progress)
+
+    async def roll_back(self, name: str, progress: Progress) -> Rotation | None:
+        """Back to the old key; before the promotion the new one is deleted."""
+        async with self._turn(name):
+            run = self.runs.open.get(name)
+            if run is None:
+                raise Usage(f'no rotation of "{name}" is open', hint=f"run: awsvault show {name}")
+            if run.state == "uncertain":
+                await self._give_up(name, progress)
+                return None
+            back = rotation.rolled_back(run, self.runs.clock.now())
+            if back.promoted_at:
+                await self._as_refusals(self.steps.reactivate(run, self.runs.profile(name), progress))
+            await self.runs.move(name, run, back)
+            self._look_at.pop(name, None)
+            return await self._go_on(name, progress)
+
+    async def _give_up(self, name: str, progress: Progress) -> None:
+        """A person says that whatever AWS made of the lost reply is not to be looked for any more."""
+        self._look_at.pop(name, None)
+        run = await self._go_on(name, progress)
+        if run is None:
+            return
+        if not run.waits:
+            raise Refused(
+                "it is not known yet whether AWS made a key; the old one goes on serving",
+                hint="try again in a few minutes",
+            )
+        await self.runs.move(name, run, None)
+
+    async def _replace_lost(self, run: Rotation, profile: KeyProfile, key_id: str) -> None:
+        """A person says that the key which a lost reply may have told of is to go."""
+        found = await self.steps.found(profile)
+        if key_id not in rotation.strangers(run, found.key_ids):
+            raise Usage(f"{key_id} is not the key that is in question", hint="run: awsvault rotate --status")
+        self.start.check(found, profile, Wanted(replace=key_id, force=True))
+        await self.steps.call((await self.steps.user(profile)).delete_key, key_id)
+        await self.runs.move(profile.name, run, None)
+        self.runs.journal(profile.name, "deleted", key=key_id)
+
+    # --- going on
+
+    def tick(self) -> None:
+        """Start what is due: the steps of open rotations, and those that begin by themselves. Returns at once."""
+        if not self.runs.keeper.is_unlocked:
+            return
+        now, boottime = self.runs.clock.now(), self.runs.clock.boottime()
+        for name, run in self.runs.open.items():
+            profile = self.runs.keeper.body.profiles.get(name)
+            if not isinstance(profile, KeyProfile) or not self._is_idle(name, boottime):
+                continue
+            if rotation.due_at(run, self.periods(profile)) <= now:
+                self._start(name, self._go_on_alone(name))
+        for profile in self._self_rotating():
+            if self._is_idle(profile.name, boottime) and self.is_due(profile):
+                self._start(profile.name, self._begin_alone(profile.name))
+
+    @property
+    def is_working(self) -> bool:
+        """Is a step under way that nobody waits for?"""
+        return bool(self._tasks)
+
+    def nudge(self) -> None:
+        """Something that a rotation may wait for has happened: try again at the next tick."""
+        self._look_at.clear()
+
+    def _self_rotating(self) -> list[KeyProfile]:
+        body = self.runs.keeper.body
+        return [
+            profile
+            for profile in body.profiles.values()
+            if isinstance(profile, KeyProfile)
+            and profile.auto_rotate == self.start.host
+            and profile.name not in body.rotations
+        ]
+
+    def _is_idle(self, name: str, boottime: float) -> bool:
+        turn = self._turns.get(name)
+        return boottime >= self._look_at.get(name, 0.0) and not (turn and turn.locked())
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._look_at[name] = self.runs.clock.boottime() + RETRY_S  # until it says otherwise
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _go_on_alone(self, name: str) -> None:
+        try:
+            async with self._turn(name):
+                if name in self.runs.open:
+                    await self._go_on(name, _silent)
+        except Locked:
+            return
+        except VaultError as error:
+            log.say(f'the rotation of "{name}" does not go on: {error.line}')
+
+    async def _begin_alone(self, name: str) -> None:
+        try:
+            await self.rotate(name, Wanted(), _silent)
+        except Locked:
+            return
+        except VaultError as error:
+            transient = isinstance(error, AwsFailed) and is_transient(error)
+            self._look_at[name] = self.runs.clock.boottime() + (LOOK_AGAIN_S if transient else DAY_S)
+            log.say(f'"{name}" could not be rotated by itself: {error.line}')
+            self.runs.journal(name, "not begun", reason=error.code)
+
+    async def _go_on(self, name: str, progress: Progress) -> Rotation | None:
+        """Take every step that is due; the run as it is then, None when it is over. Raises AwsFailed, StorageFailed."""
+        while True:
+            self.runs.check_unlocked()
+            run = self.runs.open.get(name)
+            if run is None:
+                self._look_at.pop(name, None)
+                return None
+            run = await self._resumed(name, run)
+            profile = self.runs.profile(name)
+            if rotation.due_at(run, self.periods(profile)) > self.runs.clock.now():
+                self._look_at.pop(name, None)
+                return run
+            try:
+                following = await self.steps.take(run, profile, progress)
+            except Waits as waits:
+                return await self._wait(name, run, waits.text)
+            except TurnBack as turn:
+                following = rotation.rolled_back(run, self.runs.clock.now())
+                self.runs.journal(name, "rolled back", reason=str(turn))
+                log.say(f'the rotation of "{name}" is rolled back: {turn}')
+                if run.state == "created":
+                    await self.runs.move(name, run, following)
+                    await self._go_on(name, progress)
+                    raise AwsFailed(
+                        f"the new key does not work and is deleted again: {turn}", hint=""
+                    ) from None
+            except AwsFailed as error:
+                return await self._failed(name, run, profile, error)
+            await self.runs.move(name, run, following)
+
+    async def _resumed(self, name: str, run: Rotation) -> Rotation:
+        resumed = rotation.resumed(run, self.runs.clock.now())
+        if resumed is not run:
+            await self.runs.move(name, run, resumed)
+        return resumed
+
+    async def _wait(self, name: str, run: Rotation, text: str) -> Rotation:
+        self._look_at[name] = self.runs.clock.boottime() + (LOOK_AGAIN_S if text else RETRY_S)
+        if text == run.waits:
+            return run
+        waiting = replace(run, waits=text)
+        await self.runs.move(name, run, waiting)
+        return waiting
+
+    async def _failed(self, name: str, run: Rotation, profile: KeyProfile, error: AwsFailed) -> Rotation:
+        """What AWS refuses waits for a person; what failed is tried again."""
+        if is_transient(error):
+            self._look_at[name] = self.runs.clock.boottime() + RETRY_S
+            raise error
+        wants_code = profile.mfa_serial and error.details.get("aws_code") in DENIED
+        line = f"{error.message}; run: awsvault mfa {name}" if wants_code else error.line
+        return await self._wait(name, run, line[: rotation.MAX_WAITS])
+
+    async def _as_refusals(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Waits as waits:
+            raise AwsFailed(f"the old key does not work: {waits.text}") from None
+
+    # --- turns, and the lock
+
+    @asynccontextmanager
+    async def _turn(self, name: str) -> AsyncIterator[None]:
+        async with self._turns.setdefault(name, asyncio.Lock()):
+            self.runs.check_unlocked()
+            yield
