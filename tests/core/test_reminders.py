@@ -293,12 +293,12 @@ SAID = BORN + 95 * DAY
         (
             Reminder("dev", "rotate-due", BORN, SAID + DAY),
             "the key is to be rotated by 2026-04-07 (1 day left)",
-            "awsvault help rotate",
+            "awsvault rotate dev",
         ),
         (
             Reminder("dev", "rotate-overdue", SAID - 3 * DAY),
             "the key is overdue for rotation since 2026-04-03 (3 days)",
-            "awsvault help rotate",
+            "awsvault rotate dev",
         ),
         (
             Reminder("dev", "unused", BORN),
@@ -318,12 +318,12 @@ SAID = BORN + 95 * DAY
         (
             Reminder("dev", "rotation-open", BORN),
             "a rotation is open and does not go on since 2026-01-01",
-            "awsvault show dev",
+            "awsvault rotate --status",
         ),
         (
             Reminder("dev", "rotation-open", BORN, note="iam:UpdateAccessKey is \x1bmissing"),
             "a rotation is open and does not go on since 2026-01-01: iam:UpdateAccessKey is ?missing",
-            "awsvault show dev",
+            "awsvault rotate --status",
         ),
     ],
     ids=lambda value: value.what if isinstance(value, Reminder) else "",

@@ -87,7 +87,7 @@ def test_a_reminder_is_shown_with_its_command(desktop: Desktop) -> None:
                 "--urgency=normal",
                 "--",
                 "AWS profile dev",
-                "the key is to be rotated by 2026-12-01 (7 days left). Run: awsvault help rotate",
+                "the key is to be rotated by 2026-12-01 (7 days left). Run: awsvault rotate dev",
             ]
         ] == desktop.shown()
 

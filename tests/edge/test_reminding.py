@@ -79,7 +79,7 @@ def test_what_is_due_comes_with_its_date_words_and_command(desk: Desk) -> None:
                     "by": "2027-02-22T12:00:00Z",
                     "urgent": False,
                     "text": "the key is to be rotated by 2027-02-22 (10 days left)",
-                    "command": "awsvault help rotate",
+                    "command": "awsvault rotate dev",
                 }
             ],
         } == await desk.ask("due")
@@ -353,7 +353,7 @@ def test_the_journal_is_told_once_a_day_also_through_locks(
     async def scenario() -> None:
         await add(await desk.opened(), "dev")
         await desk.tick(hours=95 * DAY)
-        line = "reminder: dev: the key is overdue for rotation since 2027-02-22 (5 days); run: awsvault help rotate"
+        line = "reminder: dev: the key is overdue for rotation since 2027-02-22 (5 days); run: awsvault rotate dev"
         assert [line] == said(capsys)
         for _ in range(23):
             await desk.tick(hours=1)

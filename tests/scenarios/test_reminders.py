@@ -12,10 +12,10 @@ from tests.scenarios.calendar import Calendar
 from tests.scenarios.person import at_terminal, transcript
 
 DUE = re.compile(
-    r"dev: the key is to be rotated by \d{4}-\d\d-\d\d \(9 days left\); run: awsvault help rotate\n"
+    r"dev: the key is to be rotated by \d{4}-\d\d-\d\d \(9 days left\); run: awsvault rotate dev\n"
 )
 OVERDUE = re.compile(
-    r"dev: the key is overdue for rotation since \d{4}-\d\d-\d\d \(5 days\); run: awsvault help rotate\n"
+    r"dev: the key is overdue for rotation since \d{4}-\d\d-\d\d \(5 days\); run: awsvault rotate dev\n"
 )
 
 SLOW = """

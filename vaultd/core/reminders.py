@@ -93,12 +93,12 @@ class Reminder:
 
     @property
     def command(self) -> str:
-        """What helps. `awsvault rotate` and `revoke` are not there yet: the topics tell how it is done by hand."""
+        """What helps."""
         match self.what:
             case "rotate-due" | "rotate-overdue":
-                return "awsvault help rotate"
+                return f"awsvault rotate {self.profile}"
             case "rotation-open":
-                return f"awsvault show {self.profile}"
+                return "awsvault rotate --status"
             case "unused" | "root-key" | "quarantined":
                 return "awsvault help revoke"
 

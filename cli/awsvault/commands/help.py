@@ -30,14 +30,28 @@ whoever opens the vault has both. It still helps against a key that leaked by it
 for MFA. Otherwise: awsvault mfa PROFILE, once every twelve hours.
 """,
     "rotate": """\
-Rotating a key by hand, until awsvault does it by itself. Nothing stops working if you keep to the order:
+awsvault rotate PROFILE makes a new key, tries it, serves it, and returns. By itself, while it is unlocked, vaultd then
+deactivates the old key after a day and deletes it after a week more ([rotation] grace, soak).
 
-    1. Make a second key for the same user in the IAM console, and download its .csv.
-    2. awsvault add PROFILE --csv FILE --delete-csv --replace
-       Programs get the new key at their next refresh; what they hold already lives up to its end date (4 hours).
-    3. After a day: look in the console when the old key was last used. When nothing uses it, deactivate it there.
-    4. After a week: delete it there.
+It needs these rights for the key's own user. Those in brackets only help; without GetAccessKeyLastUsed it wants --force:
 
+    {"Version": "2012-10-17", "Statement": [
+      {"Effect": "Allow", "Resource": "arn:aws:iam::*:user/${aws:username}", "Action": [
+        "iam:ListAccessKeys", "iam:CreateAccessKey", "iam:UpdateAccessKey", "iam:DeleteAccessKey",
+        "iam:GetAccessKeyLastUsed", ["iam:ListUserTags", "iam:TagUser", "iam:ListAttachedUserPolicies"]]},
+      {"Effect": "Allow", "Resource": "*", "Action": ["cloudtrail:LookupEvents"]}]}
+
+    awsvault rotate PROFILE --dry-run    which of them there are, and what would be done
+    awsvault rotate --status             what is open, and what it waits for
+    awsvault rotate PROFILE --rollback   back to the old key, until it is deleted
+    awsvault rotate PROFILE --force      go on although something still uses the old key
+    awsvault rotate PROFILE --now        a key that leaked: delete the old one at once
+
+A user may have two keys, no more. With a second one there: awsvault rotate PROFILE --replace KEYID deletes it, if it is
+inactive or was never used. When AWS's reply to the making of a key got lost, vaultd looks in CloudTrail whose the second
+key is; what it cannot prove its own it leaves alone, and asks you.
+
+A person without these rights: let an administrator make the second key, then awsvault add PROFILE --csv FILE --replace.
 awsvault snooze PROFILE puts the reminder off.
 """,
     "revoke": """\
