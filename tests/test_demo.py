@@ -40,6 +40,7 @@ def test_the_demo_shows_the_main_job() -> None:
         "$ awsvault init",
         "$ aws sts get-caller-identity --profile dev",
         "arn:aws:iam::123456789012:user/alice",
+        "a key was made, the old one deactivated, then deleted, and one is left",
         "vault is locked; run: awsvault unlock",
         "no, in none of these",
     ):

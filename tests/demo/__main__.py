@@ -137,6 +137,7 @@ def session_served(stage: Stage) -> str:
     for _ in range(2):
         stage.run(f"{WHO_AM_I} ci", shows=["user/bob"])
     role_with_mfa(stage)
+    rotation(stage)
     stage.end(fake)
     check_books(books, key_id)
     for name, value in before.items():
@@ -161,6 +162,18 @@ def role_with_mfa(stage: Stage) -> None:
     stage.run(asks, shows=["sessions are renewed while the vault is unlocked", "assumed-role/admin/bob"])
 
 
+def rotation(stage: Stage) -> None:
+    stage.say("A new key in place of bob's. It is served only after it has worked for ten seconds.")
+    stage.run("awsvault rotate ci --dry-run", shows=["user bob", "make a new key", "after 7 d more: delete"])
+    stage.run("awsvault rotate ci", shows=["is served", "stays active until"])
+    stage.run("awsvault rotate --status", shows=["ci", "grace"])
+    stage.run(f"{WHO_AM_I} ci", shows=["user/bob"])
+    stage.say("As if the old one had leaked: no grace, no week in which it could be activated again.")
+    gone = [("without a grace: ", "ci"), ("too? [Y/n] ", "n")]
+    stage.run("awsvault rotate ci --now", dialogue=gone, shows=["one key is left"])
+    stage.run(f"{WHO_AM_I} admin", shows=["assumed-role/admin/bob"])
+
+
 def mfa_code(_screen: str) -> str:
     """What bob's device shows at this moment."""
     return Device("", read_seed(MFA_SEED)).code(datetime.now(UTC))
@@ -177,7 +190,13 @@ def check_books(books: Path, key_id: str) -> None:
     print(
         f"  the stand-in's books: bob's key signed only what the daemon asked ({', '.join(sorted(by_key))});"
     )
-    print("  one and the same session signed both calls of aws")
+    print("  one and the same session signed both calls of aws;")
+    life = [
+        call["action"] for call in calls if call["action"].endswith("AccessKey") and call["outcome"] == "ok"
+    ]
+    if life != ["CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"] or len(calls[-1]["keys"]) != 1:
+        raise Unexpected(f"the life of bob's keys was {', '.join(life)}")
+    print("  a key was made, the old one deactivated, then deleted, and one is left")
 
 
 def locked(stage: Stage) -> None:
