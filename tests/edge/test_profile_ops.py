@@ -5,6 +5,7 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -236,5 +237,25 @@ def test_the_time_of_use_goes_into_the_vault_with_the_next_save(desk: Desk) -> N
         assert (
             "2026-11-24T12:00:00Z" == (await reopened.ask("show", profile="dev"))["profile"]["last_used_at"]
         )
+
+    asyncio.run(scenario())
+
+
+def test_the_last_save_that_holds_a_removed_key_is_never_pruned(desk: Desk) -> None:
+    """AWS shows no secret twice, and the key lives on there."""
+
+    async def scenario() -> None:
+        await desk.opened()
+        await desk.ask("add", profile="dev", verify=False, **KEY)
+        held = sha256((desk.home / "vault").read_bytes()).hexdigest()[:16]
+        await desk.ask("remove", profile="dev")
+        await desk.ask(
+            "add", profile="other", verify=False, **{**KEY, "access_key_id": "AKIAOTHER00000000000"}
+        )
+        for number in range(12):
+            await desk.ask("edit", profile="other", changes={"region": f"eu-west-{number}"})
+        kept = [path.name[-16:] for path in (desk.home / "backups").iterdir()]
+        assert held in kept
+        assert 12 > len(kept), "the others are pruned"
 
     asyncio.run(scenario())

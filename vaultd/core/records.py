@@ -26,6 +26,7 @@ _ACCOUNT = re.compile(r"[0-9]{12}\Z")
 _ARN = re.compile(r"arn:[!-~]{1,2044}\Z")
 MAX_WORDS = 32
 _WORD = re.compile(r"[ -~]{1,1024}\Z")
+_REVISION = re.compile(r"[0-9a-f]{16}\Z")
 _SETTINGS_HASH = re.compile(r"[!-~]{1,128}\Z")
 
 
@@ -124,9 +125,13 @@ class Body:
     mfa_sessions: Mapping[MfaDevice, MfaSession] = field(default_factory=dict)
     rotations: Mapping[str, Rotation] = field(default_factory=dict)  # by profile; at most one each
     snoozed: Mapping[str, datetime] = field(default_factory=dict)  # by profile: no reminders before
+    forgotten: Mapping[str, str] = field(default_factory=dict)  # by key id: the last save that holds it
 
     def __post_init__(self) -> None:
         check_optional(_SETTINGS_HASH, self.settings_hash, "the settings' hash")
+        for key_id, revision in self.forgotten.items():
+            check(ACCESS_KEY_ID, key_id, "the access key id")
+            check(_REVISION, revision, "the revision")
         for name, until in self.snoozed.items():
             check_name(name)
             check_times(until)

@@ -23,7 +23,7 @@ _ROLE = "role"
 _KEY_COLUMNS = 14
 _EXTRA_COLUMNS = 6  # only when one of them says something: a row has one spelling
 _ROLE_COLUMNS = 16
-_MEMBERS = {"profiles", "settings_hash", "mfa_sessions", "rotations", "snoozed"}
+_MEMBERS = {"profiles", "settings_hash", "mfa_sessions", "rotations", "snoozed", "forgotten"}
 _DAMAGED = "the vault's body is damaged"
 _NEWER = "the vault holds something that only a newer awsvault knows"
 
@@ -43,6 +43,8 @@ def encode(body: Body) -> bytes:
         fields["rotations"] = [rotation_rows.row(*item) for item in sorted(body.rotations.items())]
     if body.snoozed:
         fields["snoozed"] = [(name, from_time(until)) for name, until in sorted(body.snoozed.items())]
+    if body.forgotten:
+        fields["forgotten"] = sorted(body.forgotten.items())
     return canonical.encode(fields)
 
 
@@ -128,7 +130,7 @@ def decode(data: bytes | memoryview) -> Body:
         profiles = {profile.name: profile for profile in rows}
         if len(profiles) != len(rows) or list(profiles) != sorted(profiles):
             raise VaultDamaged(_DAMAGED)
-        others = (_mfa_sessions(fields), _rotations(fields), _snoozed(fields))
+        others = (_mfa_sessions(fields), _rotations(fields), _snoozed(fields), _forgotten(fields))
         return Body(profiles, fields["settings_hash"], *others)
     except (ValueError, TypeError, LookupError, AttributeError, Usage):
         raise VaultDamaged(_DAMAGED) from None
@@ -242,6 +244,11 @@ def _rotations(fields: dict[str, Any]) -> dict[str, Rotation]:
 def _snoozed(fields: dict[str, Any]) -> dict[str, datetime]:
     found = {name: to_time(until) for name, until in fields.get("snoozed", [])}
     return _one_spelling(fields, "snoozed", found)
+
+
+def _forgotten(fields: dict[str, Any]) -> dict[str, str]:
+    found = {key_id: revision for key_id, revision in fields.get("forgotten", [])}  # noqa: C416 - a row has two
+    return _one_spelling(fields, "forgotten", found)
 
 
 def _one_spelling(fields: dict[str, Any], member: str, found: dict[Any, Any]) -> dict[Any, Any]:

@@ -10,12 +10,13 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 
+from vaultd.core import forgotten
 from vaultd.core import vault as core
 from vaultd.core.envelope import KdfBounds, KdfCost
 from vaultd.core.records import Body
 from vaultd.core.secret import Secret
 from vaultd.core.vault import Created, Sealed, Vault
-from vaultd.edge.store import HighWater, LocalStore
+from vaultd.edge.store import REVISION_DIGITS, HighWater, LocalStore
 from vaultd.wire.errors import Conflict, Locked, NoVault, StorageFailed
 
 Opener = Callable[[bytes], Vault]
@@ -135,7 +136,8 @@ class Keeper:
         """Apply `change` to the body and put it on the disk; on any error the vault is as before."""
 
         def seal(vault: Vault) -> Sealed:
-            return core.seal(vault, change(vault.body), now=self._now(), random=os.urandom)
+            body = forgotten.noted(vault.body, change(vault.body), (self._revision or "")[:REVISION_DIGITS])
+            return core.seal(vault, body, now=self._now(), random=os.urandom)
 
         await self.reseal(seal, backup=backup)
 
@@ -169,7 +171,12 @@ class Keeper:
 
     async def _write(self, sealed: Sealed, *, backup: bool) -> str:
         revision = await asyncio.to_thread(
-            self._store.save, sealed.data, self._revision, verify=sealed.verify, backup=backup
+            self._store.save,
+            sealed.data,
+            self._revision,
+            verify=sealed.verify,
+            backup=backup,
+            needed=frozenset(sealed.vault.body.forgotten.values()),
         )
         await asyncio.to_thread(self._high_water.save, core.mark(sealed.vault))
         return revision

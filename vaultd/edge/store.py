@@ -6,7 +6,7 @@ old vault or the new one is there, whole; and what the disk did not confirm is n
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -21,6 +21,7 @@ MAX_MARK = 4096
 
 GROWTH = 64 * 1024  # bytes: by how much one save may make it larger
 
+REVISION_DIGITS = 16  # of a revision, in the name of its backup
 NEWEST_BACKUPS = 10
 DAYS_OF_BACKUPS = 30
 _BACKUP = re.compile(r"vault-\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{16}\Z")
@@ -51,13 +52,13 @@ class LocalStore:
         *,
         verify: Callable[[bytes], None],
         backup: bool = True,
-        is_needed: Callable[[bytes], bool] | None = None,
+        needed: Collection[str] = (),
     ) -> str:
         """Replace the vault, if it still is of `expected_revision` (None: if there is none); the new revision.
 
         `verify` is given what the disk holds before it takes the old vault's place, and raises if that is not what
-        was meant. `backup` keeps the old vault. `is_needed` is asked about each backup that is due to be pruned:
-        one that alone holds a key still alive in AWS must stay.
+        was meant. `backup` keeps the old vault. The backups of the revisions that begin with one of
+        `needed` (16 hex digits) are never pruned: they alone hold keys that still live in AWS.
 
         A save whose outcome is unknown (StorageFailed with details {"outcome": "unknown"}) may be repeated with the
         same bytes. Raises Conflict, StorageFailed, and what `verify` raises; the old vault is then in its place.
@@ -71,12 +72,12 @@ class LocalStore:
             def accept(read_back: bytes) -> None:
                 verify(read_back)
                 if backup and current not in {None, revision}:
-                    self._keep_current(f"vault-{_timestamp(saved_at)}-{current[:16]}")
+                    self._keep_current(f"vault-{_timestamp(saved_at)}-{current[:REVISION_DIGITS]}")
 
             replace_file(
                 self._files, self._path, data, what="vault", accept=accept, overwrite=current is not None
             )
-            self._prune(is_needed)
+            self._prune(needed)
             return revision
 
     def reserve(self) -> None:
@@ -137,14 +138,13 @@ class LocalStore:
             self._files.link(self._path, self._backups / name)
         self._files.fsync_dir(self._backups)
 
-    def _prune(self, is_needed: Callable[[bytes], bool] | None) -> None:
+    def _prune(self, needed: Collection[str]) -> None:
         # The save is done: a backup too many is no reason to report that it failed. The next save tries again.
         sweep(self._files, self._backups, "vault-")
         for name in superseded(self._backup_names()):
-            path = self._backups / name
-            with suppress(OSError, VaultError):
-                if is_needed is None or not is_needed(read_file(self._files, path, MAX_VAULT)[0]):
-                    self._files.unlink(path)
+            if name[-REVISION_DIGITS:] not in needed:
+                with suppress(OSError):
+                    self._files.unlink(self._backups / name)
 
 
 def superseded(names: Iterable[str]) -> list[str]:
