@@ -316,6 +316,16 @@ SAID = BORN + 95 * DAY
             "awsvault help revoke",
         ),
         (
+            Reminder("dev", "left-behind", BORN, note="laptop"),
+            "laptop rotated the key on 2026-01-01: this vault holds the old one, which will end",
+            "awsvault show dev",
+        ),
+        (
+            Reminder("dev", "left-behind", BORN),
+            "another machine rotated the key on 2026-01-01: this vault holds the old one, which will end",
+            "awsvault show dev",
+        ),
+        (
             Reminder("dev", "rotation-open", BORN),
             "a rotation is open and does not go on since 2026-01-01",
             "awsvault rotate --status",

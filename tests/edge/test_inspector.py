@@ -19,6 +19,7 @@ from vaultd.edge.aws import Aws
 from vaultd.edge.inspector import PAUSE_S, SETTLE_S
 
 DAY = 24.0  # hours
+HOUR = timedelta(hours=1)
 SETTLED = SETTLE_S / 3_600
 ASKS = "GetAccessKeyLastUsed"
 
@@ -308,5 +309,31 @@ def test_answers_come_through_a_lock_as_they_were(desk: Desk, aws: FakeAws) -> N
         facts = desk.service.reminding._inspector.facts
         assert {used.access_key_id, leaked.access_key_id} == facts.keys()
         assert facts == desk.relocked().service.reminding._inspector.facts
+
+    asyncio.run(scenario())
+
+
+def test_a_copy_of_the_vault_on_another_machine_learns_that_it_was_left_behind(
+    desk: Desk, aws: FakeAws
+) -> None:
+    """The other machine wrote a tag on the user when it began."""
+
+    async def scenario() -> None:
+        await desk.opened()
+        (key,) = await add(desk, aws, "dev")
+        own = desk.service.rotator.start.host
+        for host, expected in ((own, []), ("laptop.example:0123abcd", [("dev", "left-behind")])):
+            aws.world.users[0].tags["awsvault-rotation"] = (
+                f"{'0' * 16} {host} {desk.now + HOUR:%Y-%m-%dT%H:%M:%SZ}"
+            )
+            await pass_time(desk, hours=DAY + SETTLED, ticks=2)
+            assert expected == [item for item in await due(desk) if item[1] == "left-behind"]
+        text = next(
+            item["text"] for item in (await desk.ask("due"))["items"] if item["what"] == "left-behind"
+        )
+        assert text.startswith("laptop.example rotated the key on ")
+        after = desk.relocked()
+        assert "left-behind" in {item["what"] for item in (await after.ask("due"))["items"]}
+        assert key.access_key_id == desk.service.keeper.body.key_profile("dev").key.access_key_id
 
     asyncio.run(scenario())

@@ -18,9 +18,11 @@ from vaultd.core.records import Body, KeyProfile
 from vaultd.core.rotation import Periods, Rotation
 from vaultd.wire.errors import printable
 
-Thing = Literal["rotate", "unused", "root-key", "quarantined", "rotation-open"]
+Thing = Literal["rotate", "unused", "root-key", "quarantined", "rotation-open", "left-behind"]
 THINGS: Final = frozenset(get_args(Thing))
-What = Literal["rotate-due", "rotate-overdue", "unused", "root-key", "quarantined", "rotation-open"]
+What = Literal[
+    "rotate-due", "rotate-overdue", "unused", "root-key", "quarantined", "rotation-open", "left-behind"
+]
 
 #: Longer, and it is a clock that was wrong when it was said: nobody is reminded again for the length of the jump.
 MAX_SNOOZE = timedelta(days=365)
@@ -30,7 +32,7 @@ _LONGEST_SESSION = timedelta(hours=36)
 _STEP_PATIENCE = timedelta(hours=1)
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
-_URGENT = frozenset({"quarantined", "rotate-overdue"})
+_URGENT = frozenset({"quarantined", "rotate-overdue", "left-behind"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class KeyFacts:
 
     used_at: datetime | None = None  # None: never, or it does not say
     quarantined_at: datetime | None = None  # when AWS's quarantine was first seen on its user
+    rotated_at: datetime | None = None  # by another machine, as the tag on its user says
+    rotated_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ class Reminder:
                 return f"awsvault rotate {self.profile}"
             case "rotation-open":
                 return "awsvault rotate --status"
+            case "left-behind":
+                return f"awsvault show {self.profile}"
             case "unused" | "root-key" | "quarantined":
                 return "awsvault help revoke"
 
@@ -115,6 +121,9 @@ class Reminder:
             case "rotation-open":
                 note = f": {printable(self.note)}" if self.note else ""
                 return f"a rotation is open and does not go on since {self.since:%Y-%m-%d}{note}"
+            case "left-behind":
+                machine = printable(self.note) or "another machine"
+                return f"{machine} rotated the key on {self.since:%Y-%m-%d}: this vault holds the old one, which will end"
             case "unused":
                 return f"the key counts as unused since {self.since:%Y-%m-%d}: is it needed?"
             case "root-key":
@@ -155,6 +164,8 @@ def _entries(profile: KeyProfile, body: Body, policy: RotationSettings, facts: F
         yield Entry(name, "unused", _after(last, policy.unused_after), quiet_until=quiet)
     if profile.arn and profile.arn.endswith(":root"):
         yield Entry(name, "root-key", profile.key.added_at, quiet_until=quiet)
+    if known and known.rotated_at and known.rotated_at > profile.key.added_at:
+        yield Entry(name, "left-behind", known.rotated_at, quiet_until=quiet, note=known.rotated_by)
     if known and known.quarantined_at:
         yield Entry(name, "quarantined", known.quarantined_at, quiet_until=quiet)
 

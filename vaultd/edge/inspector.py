@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks AWS about the keys in the vault: when each was last used, and whether its user is in quarantine.
+"""Asks AWS about the keys in the vault: when each was used, is its user in quarantine, did another machine rotate it.
 
 At most once a day a key, one key at a time, a while after the unlock, and never in anybody's way: what AWS does not
 tell stays unknown. Must not know what is made of the answers, nor the socket.
@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from vaultd.core import chain
+from vaultd.core import chain, preflight
 from vaultd.core.backoff import is_transient
 from vaultd.core.canonical import from_time, to_time
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.reminders import KeyFacts
-from vaultd.core.sessions import Credentials, of_key
+from vaultd.core.sessions import of_key
 from vaultd.core.userpolicy import is_quarantine
 from vaultd.edge import log
 from vaultd.edge.aws import Aws
 from vaultd.edge.clock import Clock
+from vaultd.edge.iam_user import IamUser
+from vaultd.edge.preflight import if_allowed, tags
 from vaultd.wire.errors import AwsFailed
 
 EVERY_S = 86_400.0
@@ -39,8 +41,9 @@ class Answer:
 class Inspector:
     """Lives on the event loop's thread; `aws` blocks, and is asked in another."""
 
-    def __init__(self, clock: Clock, aws: Callable[[], Aws], epoch: Callable[[], int]) -> None:
+    def __init__(self, clock: Clock, aws: Callable[[], Aws], epoch: Callable[[], int], host: str) -> None:
         self._clock = clock
+        self._host = host
         self._aws = aws
         self._epoch = epoch
         self._seen_epoch: int | None = None
@@ -90,7 +93,7 @@ class Inspector:
         key_id, epoch = profile.key.access_key_id, self._epoch()
         known = self.about(key_id)
         try:
-            facts = await asyncio.to_thread(_ask, self._aws(), profile, known, self._clock.now())
+            facts = await asyncio.to_thread(_ask, self._aws(), profile, known, self._clock.now(), self._host)
         except AwsFailed as error:
             self._failed(key_id, error)
         else:
@@ -118,41 +121,39 @@ class Inspector:
     def carry(self) -> dict[str, Any]:
         """The newest answers; no secret, and the audit names the same keys."""
         newest = sorted(self._answers.items(), key=lambda item: item[1].at)[-KEPT:]
-        return {key_id: [answer.at, _times(answer.facts)] for key_id, answer in newest}
+        return {key_id: [answer.at, _carried(answer.facts)] for key_id, answer in newest}
 
     def resume(self, carried: Mapping[str, Any]) -> None:
-        for key_id, (at, times) in carried.items():
-            facts = KeyFacts(*(None if time is None else to_time(time) for time in times)) if times else None
+        for key_id, (at, told) in carried.items():
+            facts = None
+            if told:
+                *times, rotated_by = told
+                used_at, quarantined_at, rotated_at = (None if t is None else to_time(t) for t in times)
+                facts = KeyFacts(used_at, quarantined_at, rotated_at, rotated_by)
             self._answers[key_id] = Answer(at, facts)
 
 
-def _times(facts: KeyFacts | None) -> list[int | None] | None:
+def _carried(facts: KeyFacts | None) -> list[int | str | None] | None:
     if facts is None:
         return None
-    return [None if moment is None else from_time(moment) for moment in (facts.used_at, facts.quarantined_at)]
+    moments = (facts.used_at, facts.quarantined_at, facts.rotated_at)
+    return [*(None if moment is None else from_time(moment) for moment in moments), facts.rotated_by]
 
 
-def _ask(aws: Aws, profile: KeyProfile, known: KeyFacts, now: datetime) -> KeyFacts:
+def _ask(aws: Aws, profile: KeyProfile, known: KeyFacts, now: datetime, host: str) -> KeyFacts:
     """Blocking. Raises AwsFailed; that a right is missing is no failure."""
     credentials = of_key(profile.key)
     used = aws.last_used(credentials, partition=profile.partition, region=profile.region)
-    is_quarantined = _is_quarantined(aws, profile, credentials)
-    if is_quarantined is None:
-        is_quarantined = known.quarantined_at is not None
-    return KeyFacts(used.at if used else None, (known.quarantined_at or now) if is_quarantined else None)
-
-
-def _is_quarantined(aws: Aws, profile: KeyProfile, credentials: Credentials) -> bool | None:
-    """Does AWS hold the key for leaked? None when this user may not see its own policies."""
-    user_name = chain.user_name(profile)
-    if user_name is None:
-        return False
-    try:
-        attached = aws.iam.attached_policies(
-            credentials, partition=profile.partition, region=profile.region, user_name=user_name
-        )
-    except AwsFailed as error:
-        if is_transient(error):
-            raise
-        return None
-    return any(map(is_quarantine, attached))
+    user = IamUser(aws.iam, credentials, profile.partition, profile.region, chain.user_name(profile))
+    attached = if_allowed(user.attached_policies)
+    is_quarantined = (
+        known.quarantined_at is not None if attached is None else any(map(is_quarantine, attached))
+    )
+    claim = preflight.claim_of(tags(user))
+    foreign = claim if claim and claim.host != host else None
+    return KeyFacts(
+        used.at if used else None,
+        (known.quarantined_at or now) if is_quarantined else None,
+        foreign.at if foreign else None,
+        foreign.machine if foreign else "",
+    )

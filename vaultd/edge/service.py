@@ -100,7 +100,9 @@ class Service:
             clock=self.clock,
             path=self.places.agenda,
             notifier=self.notifier,
-            inspector=Inspector(self.clock, lambda: self.aws, lambda: self.keeper.epoch),
+            inspector=Inspector(
+                self.clock, lambda: self.aws, lambda: self.keeper.epoch, this_host(self.places.vault)
+            ),
             settings=lambda: self.settings,
             uses=self.last_used,
         )
