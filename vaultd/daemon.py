@@ -242,12 +242,12 @@ class Daemon:
 
     async def _finish_work(self) -> None:
         """Stop accepting, let what is under way end, put the audit down; never longer than a lock may take."""
-        self._server.drain()
-        self._service.notifier.close()
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError):  # meanwhile everybody is told that it is being locked
             async with asyncio.timeout(SEALING_S):
                 await self._service.rotator.start.sealed()
         self._service.keeper.close()
+        self._server.drain()
+        self._service.notifier.close()
         try:
             async with asyncio.timeout(LOCK_PATIENCE_S):
                 broker = self._service.broker_if_used

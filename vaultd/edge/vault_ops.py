@@ -217,7 +217,11 @@ async def _reslotted(service: Service) -> list[str]:
 async def lock(service: Service, _call: Call) -> Frame:
     """Answer first; the image is replaced as soon as that answer is out, locked already or not."""
     service.lock("asked")
-    return {"locking": True}
+    making = service.rotator.start.creating > 0
+    return {
+        "locking": True,
+        "notes": ["AWS is making a new key: it is put into the vault first"] if making else [],
+    }
 
 
 def _check_untraced() -> None:

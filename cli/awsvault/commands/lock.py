@@ -28,7 +28,8 @@ def command(ctx: typer.Context) -> None:
 def lock(home: str | None) -> None:
     try:
         before = client.call("status", home=home)
-        client.call("lock", home=home)
+        for note in client.call("lock", home=home)["notes"]:
+            output.say(str(note))
     except (NoVault, DaemonUnreachable) as error:
         _nobody_listens(home, error)
         return
