@@ -21,8 +21,9 @@ help:
 setup:
 	@$(PYTHON) .ci/setup.py
 
+# Two processes, as .ci/run has them; `.venv/bin/python -m pytest FILE` is one, and starts at once.
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # All four say their piece; one failure is enough.
 lint: setup

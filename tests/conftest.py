@@ -7,6 +7,7 @@ whole is the test of that promise.
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import hypothesis
 import pytest
@@ -29,6 +30,17 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = "a secret stands in what the test, or a process that it started, has printed"
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes (`make test`) tells the one that prints the summary what it has searched."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["searched"] = dict(canary.SEARCHED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    canary.SEARCHED.update(getattr(node, "workeroutput", {}).get("searched", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
