@@ -37,6 +37,15 @@ def status_field(pid: int, name: str) -> int:
         return next(int(line.split()[1]) for line in status if line.startswith(f"{name}:"))
 
 
+def has_ended(pid: int) -> bool:
+    """Gone, or dead and not yet collected by init, which may take its time."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def resident_kib(pid: int) -> int:
     return status_field(pid, "VmRSS")
 

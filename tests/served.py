@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import procfs
 from tests.daemons import AWSVAULT, Daemon, until
 
 WAITER = 'echo "$AWS_CONTAINER_CREDENTIALS_FULL_URI $AWS_CONTAINER_AUTHORIZATION_TOKEN"; exec cat'
@@ -43,11 +44,7 @@ class Served:
         return int(self.ask(data).split(b" ", 2)[1])
 
     def has_ended(self) -> bool:
-        """Gone, or dead and not yet collected by init."""
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "Z"
-        except (FileNotFoundError, ProcessLookupError):
-            return True
+        return procfs.has_ended(self.pid)
 
     def await_end(self) -> None:
         until(self.has_ended, "the endpoint ends with its program", patience_s=5)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.procfs import has_ended
 from tests.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
@@ -150,7 +151,8 @@ def _end(pid: int) -> None:
         os.kill(pid, signal.SIGTERM)
         for _ in range(50):
             time.sleep(0.05)
-            os.kill(pid, 0)
+            if has_ended(pid):
+                return
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
