@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys come in, are shown, changed and removed; ~/.aws/config follows."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests import canary
-from tests.conftest import DaemonFactory
 from tests.daemons import AWSVAULT, Daemon
 from tests.fake_aws import AccessKey, FakeAws
 from tests.scenarios.person import at_terminal, transcript
@@ -39,12 +39,25 @@ def key_of(aws: FakeAws, name: str) -> AccessKey:
     return aws.add_key(user, access_key_id=canary.access_key_id(name), secret=canary.secret(name))
 
 
+@pytest.fixture(scope="module")
+def running(shared: FakeAws) -> Iterator[Daemon]:
+    with contextlib.closing(Daemon(config=f'[aws]\nendpoint_url = "{shared.url}"\n')) as made:
+        made.start().init()
+        yield made
+
+
 @pytest.fixture
-def vault(daemons: DaemonFactory, aws: FakeAws) -> Daemon:
+def vault(running: Daemon) -> Iterator[Daemon]:
     """Unlocked and empty; its AWS is the stand-in."""
-    daemon: Daemon = daemons(config=f'[aws]\nendpoint_url = "{aws.url}"\n').start()
-    daemon.init()
-    return daemon
+    yield running
+    running.start_over()
+
+
+@pytest.fixture
+def daemon(vault: Daemon) -> Daemon:
+    """Unlocked, with the key profile `dev`."""
+    vault.add("dev")
+    return vault
 
 
 def lines_of(key: AccessKey) -> bytes:
@@ -251,15 +264,14 @@ def test_list_for_people_and_for_programs(daemon: Daemon) -> None:
     assert b"\x1b[3" not in plain.raw
 
 
-def test_an_empty_list_says_what_comes_next(bare_daemon: Daemon) -> None:
-    bare_daemon.init()
-    done = bare_daemon.awsvault("list")
+def test_an_empty_list_says_what_comes_next(vault: Daemon) -> None:
+    done = vault.awsvault("list")
     assert (0, b"", b"No profile yet. Next: awsvault add PROFILE\n") == (
         done.returncode,
         done.stdout,
         done.stderr,
     )
-    assert [] == json.loads(bare_daemon.awsvault("list", "--json").stdout)
+    assert [] == json.loads(vault.awsvault("list", "--json").stdout)
 
 
 def test_show(daemon: Daemon) -> None:
