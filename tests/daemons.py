@@ -20,7 +20,8 @@ from vaultd.wire import client, protocol
 from vaultd.wire.errors import VaultError
 from vaultd.wire.protocol import Frame
 
-ENTRY = Path(__file__).with_name("weak_daemon.py")
+COLD = Path(__file__).with_name("cold_daemon.py")  # for daemons that are never asked about AWS
+WARM = Path(__file__).with_name("weak_daemon.py")
 AWSVAULT = Path(sys.executable).with_name("awsvault")
 PATIENCE_S = 20.0  # only ever waited out by a test that fails
 
@@ -65,16 +66,20 @@ class Daemon:
         *,
         config: str = "",
         uid: int | None = None,
-        entry: Sequence[str] = (str(ENTRY),),
+        entry: Sequence[str] = (),
         preamble: str = "",
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`preamble` is Python that runs before the tests' entry point, in every image: shorter timers, a planted bug."""
+        """`preamble` is Python that runs before the tests' entry point, in every image: shorter timers, a planted bug.
+
+        That entry point, where none is given, is the warm one for whom `config` sends to a stand-in for AWS.
+        """
         self.uid = os.getuid() if uid is None else uid
         self.prefix: tuple[str, ...] = as_uid(self.uid)  # what stands before the interpreter in its argv
         self._home = Home(self.uid)
         self.home = self._home.path
-        self.entry = (self._with_preamble(preamble),) if preamble else entry
+        program = WARM if "endpoint_url" in config else COLD
+        self.entry = entry or (self._with_preamble(preamble, program) if preamble else str(program),)
         self.daemon_environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.interpreter: tuple[str, ...] = (sys.executable, "-I")
@@ -83,10 +88,11 @@ class Daemon:
         if config:
             self.configure(config)
 
-    def _with_preamble(self, code: str) -> str:
+    def _with_preamble(self, code: str, program: Path) -> str:
         path = self._home.base / "entry.py"
         path.write_text(
-            f"{code}\nexec(compile(open({str(ENTRY)!r}).read(), {str(ENTRY)!r}, 'exec'))\n", "utf-8"
+            f"{code}\n__file__ = {str(program)!r}\nexec(compile(open(__file__).read(), __file__, 'exec'))\n",
+            "utf-8",
         )
         return str(path)
 

@@ -19,7 +19,8 @@ from typing import Any
 
 from awsvault import get
 from tests import canary
-from tests.daemons import Daemon
+from tests.conftest import DaemonFactory
+from tests.daemons import WARM, Daemon
 from vaultd.wire.errors import Locked, VaultError
 
 LOCKS = 50
@@ -31,8 +32,8 @@ COMMANDS = 1  # besides: whole `awsvault get` processes, one after the other
 PROFILES = [f"profile{number}" for number in range(10)]
 
 
-def test_a_hundred_clients_get_the_right_answer_or_locked(bare_daemon: Daemon) -> None:
-    daemon = bare_daemon
+def test_a_hundred_clients_get_the_right_answer_or_locked(daemons: DaemonFactory) -> None:
+    daemon = daemons(entry=[str(WARM)]).start()
     daemon.init()
     for name in PROFILES:
         daemon.add(name)

@@ -20,7 +20,7 @@ import pytest
 
 from tests import procfs
 from tests.conftest import DaemonFactory
-from tests.daemons import Daemon, until
+from tests.daemons import WARM, Daemon, until
 from vaultd.wire import protocol
 
 LOCKS = 100  # of each of two daemons at once: one a core
@@ -69,7 +69,7 @@ def check_flat(sizes: list[int]) -> None:
 
 @procfs.needs_root
 def test_nothing_grows_over_two_hundred_locks(daemons: DaemonFactory) -> None:
-    used, pestered = daemons().start(), daemons().start()
+    used, pestered = daemons(entry=[str(WARM)]).start(), daemons(entry=[str(WARM)]).start()
     for daemon in (used, pestered):
         check_descriptors(daemon)
         daemon.init()

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests import canary, procfs
-from tests.daemons import Daemon, until
+from tests.daemons import WARM, Daemon, until
 from tests.weak_daemon import BOUNDS
 from vaultd.core import recovery_code, vault
 from vaultd.core.secret import Secret
@@ -62,7 +62,7 @@ def recovery() -> list[str]:
 @pytest.fixture(scope="module")
 def daemon(recovery: list[str]) -> Iterator[Daemon]:
     """Unlocked, with fifty keys."""
-    with contextlib.closing(Daemon()) as made:
+    with contextlib.closing(Daemon(entry=[str(WARM)])) as made:
         recovery.append(made.start().init())
         for name in PROFILES:
             made.add(name)
