@@ -23,6 +23,12 @@ from vaultd.wire.protocol import Frame
 COLD = Path(__file__).with_name("cold_daemon.py")  # for daemons that are never asked about AWS
 WARM = Path(__file__).with_name("weak_daemon.py")
 AWSVAULT = Path(sys.executable).with_name("awsvault")
+#: A preamble. After a wrong guess the next one waits from when it is asked, not from the guess: however long the image
+#: between them takes to start, there is time to do something in the middle of the wait.
+WAIT_WHEN_ASKED = """
+from vaultd.edge import service
+service.Guesses.wait_s = lambda guesses, _now: 1.0 if guesses.failures else 0.0
+"""
 PATIENCE_S = 20.0  # only ever waited out by a test that fails
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests import canary
 from tests.conftest import DaemonFactory
-from tests.daemons import Daemon, until
+from tests.daemons import WAIT_WHEN_ASKED, Daemon, until
 from vaultd.core import recovery_code
 from vaultd.edge.handlers import OPERATIONS
 from vaultd.wire import protocol
@@ -194,8 +194,10 @@ vault.unlock = slow
 """
 
 
-def test_a_lock_wins_over_an_unlock_that_waits(daemon: Daemon) -> None:
+def test_a_lock_wins_over_an_unlock_that_waits(daemons: DaemonFactory) -> None:
     """After a wrong guess the next one waits. Else its person is told that the vault is open, or it is."""
+    daemon = daemons(preamble=WAIT_WHEN_ASKED).start()
+    daemon.init()
     before = daemon.lock_and_wait()["instance"]
     with pytest.raises(WrongPassphrase):
         daemon.unlock(canary.NEW_PASSPHRASE)
