@@ -29,6 +29,7 @@ TICK_S = (
     5.0  # the lock's clock (also asked at every request; a loop's timers don't count sleep) and the renewals
 )
 SOCKET_CHECK_S = 3.0
+WATCH_S = 3.0  # how late at most something in ~/.aws is noticed where no event tells of it
 #: CreateAccessKey's reply is awaited and saved before a lock: its secret is shown once (design section 5).
 SEALING_S = 25.0
 LOCK_PATIENCE_S = 2.0  # AWS calls and answers under way get this long
@@ -104,6 +105,7 @@ class Daemon:
         )
         service.refusals.extend(carry.get("refusals", []))
         service.reminding.resume(carry.get("reminding", {}))
+        service.watcher.resume(carry.get("watch", {}))
         self._load_settings(service)
         return service
 
@@ -140,6 +142,7 @@ class Daemon:
         log.move_to_file(self._places.log)
         self._spawn(self._tick())
         self._spawn(self._remind())
+        self._spawn(self._watch_aws())
         self._spawn(self._watch_socket())
         self._spawn(self._feed_watchdog())
         await self._stopping
@@ -181,6 +184,19 @@ class Daemon:
         except Exception as error:  # noqa: BLE001 - the outermost loop: an agent that does not remind is still one
             log.say(
                 f"unexpected {type(error).__name__} at {log.place(error)}; no more reminders until a restart"
+            )
+
+    async def _watch_aws(self) -> None:
+        """As with reminders: no trouble here ends the agent."""
+        try:
+            while True:
+                await self._service.watcher.look()
+                if self._service.watcher.has_changed(self._places.vault):
+                    await self._service.check_vault_file()
+                await asyncio.sleep(WATCH_S)
+        except Exception as error:  # noqa: BLE001 - the outermost loop: an agent that does not watch is still one
+            log.say(
+                f"unexpected {type(error).__name__} at {log.place(error)}; ~/.aws is not watched any more"
             )
 
     async def _watch_socket(self) -> None:
@@ -236,6 +252,7 @@ class Daemon:
             "guesses": {"failures": self._service.guesses.failures, "last_at": self._service.guesses.last_at},
             "refusals": list(self._service.refusals),
             "reminding": self._service.reminding.carry(),
+            "watch": self._service.watcher.carry(),
         }
         fds = {listen.LISTENER: self._server.listener.sock.fileno(), listen.LOCK: self._lock_fd}
         successor.exec_self(self._argv, self._environment, fds, carry)

@@ -66,13 +66,13 @@ def hooks(config: IniFile) -> list[Hook]:
 
 def profile(config: IniFile, name: str) -> Section | None:
     """The section of a profile in `config`. Raises Usage when two sections claim the name."""
-    found = [section for section in config.sections if _profile_in(section.header) == name]
+    found = [section for section in config.sections if profile_in(section.header) == name]
     if len(found) > 1:
         raise config.refusal(found[1].first, f"has a second section for the profile {short(name)}")
     return found[0] if found else None
 
 
-def _profile_in(header: str) -> str | None:
+def profile_in(header: str) -> str | None:
     """The profile that a header of `config` names, by botocore's reading: words split like a shell's."""
     if header == "default":
         return header

@@ -11,17 +11,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, get_args
 
-from vaultd.core import rotation
+from vaultd.core import exposure, rotation
 from vaultd.core.keys import Key
 from vaultd.core.policy import RotationSettings
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.rotation import Periods, Rotation
 from vaultd.wire.errors import printable
 
-Thing = Literal["rotate", "unused", "root-key", "quarantined", "rotation-open", "left-behind"]
-THINGS: Final = frozenset(get_args(Thing))
+Scheduled = Literal["rotate", "unused", "root-key", "quarantined", "rotation-open", "left-behind"]
+Thing = Scheduled | exposure.Thing
+#: What the agenda may hold. What stands in ~/.aws is looked up there, locked or not.
+THINGS: Final = frozenset(get_args(Scheduled))
 What = Literal[
-    "rotate-due", "rotate-overdue", "unused", "root-key", "quarantined", "rotation-open", "left-behind"
+    "rotate-due",
+    "rotate-overdue",
+    "unused",
+    "root-key",
+    "quarantined",
+    "rotation-open",
+    "left-behind",
+    "plaintext",
+    "hook-changed",
 ]
 
 #: Longer, and it is a clock that was wrong when it was said: nobody is reminded again for the length of the jump.
@@ -32,7 +42,7 @@ _LONGEST_SESSION = timedelta(hours=36)
 _STEP_PATIENCE = timedelta(hours=1)
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
-_URGENT = frozenset({"quarantined", "rotate-overdue", "left-behind"})
+_URGENT = frozenset({"quarantined", "rotate-overdue", "left-behind", "plaintext", "hook-changed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,10 @@ class Reminder:
                 return "awsvault rotate --status"
             case "left-behind":
                 return f"awsvault show {self.profile}"
+            case "plaintext":
+                return f"awsvault add {self.profile}, then take it out there"
+            case "hook-changed":
+                return f"awsvault show {self.profile}"
             case "unused" | "root-key" | "quarantined":
                 return "awsvault help revoke"
 
@@ -124,6 +138,10 @@ class Reminder:
             case "left-behind":
                 machine = printable(self.note) or "another machine"
                 return f"{machine} rotated the key on {self.since:%Y-%m-%d}: this vault holds the old one, which will end"
+            case "plaintext":
+                return f"a key lies in plain text in {printable(self.note)}, and beats the vault's"
+            case "hook-changed":
+                return f"{printable(self.note)} called awsvault and calls another program now"
             case "unused":
                 return f"the key counts as unused since {self.since:%Y-%m-%d}: is it needed?"
             case "root-key":

@@ -157,6 +157,16 @@ def with_new_recovery(vault: Vault, *, now: datetime, random: Random) -> tuple[S
     return _next(vault, _replaced(vault, RECOVERY, slot), vault.body, now, random), code
 
 
+def generation_of(data: bytes, vault: Vault) -> int | None:
+    """Which save of the same vault this is; None when it is none."""
+    try:
+        envelope = env.parse(data)
+        env.open_body(data, envelope, vault.vault_key)
+    except VaultDamaged:
+        return None
+    return envelope.generation
+
+
 def reslotted(data: bytes, vault: Vault, random: Random) -> bytes | None:
     """An earlier save of the same vault, with the slots that `vault` has now; None when it is not such a save."""
     try:

@@ -17,7 +17,7 @@ from vaultd.core.records import Body
 from vaultd.core.secret import Secret
 from vaultd.core.vault import Created, Sealed, Vault
 from vaultd.edge.store import REVISION_DIGITS, HighWater, LocalStore
-from vaultd.wire.errors import Conflict, Locked, NoVault, StorageFailed
+from vaultd.wire.errors import Conflict, Locked, NoVault, StorageFailed, VaultError
 
 Opener = Callable[[bytes], Vault]
 
@@ -158,6 +158,25 @@ class Keeper:
                 raise
             if self.epoch == epoch:
                 self._take(sealed.vault, revision)
+
+    async def replaced_by(self) -> str | None:
+        """What lies in the vault's place, if it is not what was saved here; nothing of it is loaded. None when locked, too."""
+        async with self._saving:
+            vault, revision = self._vault, self._revision
+            if vault is None:
+                return None
+            try:
+                data, found = await asyncio.to_thread(self._store.load)
+            except NoVault:
+                return "the vault file is gone"
+            except VaultError as error:
+                return error.message
+            if found == revision:
+                return None
+            generation = await asyncio.to_thread(core.generation_of, data, vault)
+        if generation is None:
+            return "the vault file was replaced by something that is not a save of this vault"
+        return f"the vault file was replaced by another save of this vault (number {generation})"
 
     async def reslot_backups(self) -> tuple[int, int]:
         """Let the earlier saves here open by the slots of today only; how many do now, and how many could not be changed."""

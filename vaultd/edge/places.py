@@ -27,6 +27,7 @@ class Places:
     settings: Path
     log: Path
     socket: Path
+    aws: Path  # ~/.aws, which is only looked at
 
     @property
     def directories(self) -> tuple[Path, ...]:
@@ -52,6 +53,7 @@ def places(home: str | None) -> Places:
         settings=config / "config.toml",
         log=state / "vaultd.log",
         socket=socket_path,
+        aws=Path(os.path.expanduser("~/.aws")),
     )
 
 

@@ -16,6 +16,7 @@ async def due(service: Service, _call: Call) -> Frame:
     """What is due, the most urgent first."""
     if service.keeper.state() == "no-vault":
         raise NoVault
+    await service.watcher.look()
     found, _ = await service.reminding.due()
     now = service.clock.now()
     items = [

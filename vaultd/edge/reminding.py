@@ -45,6 +45,7 @@ class Reminding:
         inspector: Inspector,
         settings: Callable[[], Settings],
         uses: Mapping[str, datetime],
+        watched: Callable[[], tuple[Entry, ...]] = tuple,
     ) -> None:
         self._keeper = keeper
         self._clock = clock
@@ -53,6 +54,7 @@ class Reminding:
         self._inspector = inspector
         self._settings = settings
         self._uses = uses
+        self._watched = watched  # what stands in ~/.aws
         self._journal = Once(clock.boottime, DAY_S)
         self._complaint = ""
         self._entries: tuple[Entry, ...] = ()
@@ -65,9 +67,10 @@ class Reminding:
     async def due(self) -> tuple[tuple[Reminder, ...], datetime | None]:
         """What is due, and when that changes by itself. Raises Locked when only the vault could tell."""
         entries = await (self._from_vault() if self._keeper.is_unlocked else self._from_agenda())
-        if entries is None:
+        watched = self._watched()
+        if entries is None and not watched:
             raise Locked
-        return reminders.due(entries, self._clock.now())
+        return reminders.due([*watched, *(entries or ())], self._clock.now())
 
     async def _from_vault(self) -> tuple[Entry, ...] | None:
         """None when it was locked meanwhile."""
@@ -127,6 +130,10 @@ class Reminding:
     def used_in_aws_at(self, access_key_id: str) -> datetime | None:
         """When AWS saw the key used last; None when it was not asked, or does not say."""
         return self._inspector.about(access_key_id).used_at
+
+    def look_again(self) -> None:
+        """Something is due that was not."""
+        self._look_at = 0.0
 
     # --- the timer
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from vaultd.core import chain, policy
+from vaultd.core import adopt, chain, policy
 from vaultd.core import rotation_terms as terms
 from vaultd.core.chain import Durations, KeyStep, SessionStep
 from vaultd.core.envelope import KdfCost
+from vaultd.core.exposure import Exposure
 from vaultd.core.policy import Settings
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.sessions import Credentials, of_key
@@ -33,6 +34,7 @@ from vaultd.edge.rotation_runs import Runs
 from vaultd.edge.rotation_start import Start
 from vaultd.edge.rotation_steps import Steps
 from vaultd.edge.rotator import Rotator
+from vaultd.edge.watch import Watcher
 from vaultd.wire.errors import AwsFailed, StorageFailed, Usage
 
 REFUSALS_KEPT = 20
@@ -86,15 +88,18 @@ class Service:
     #: A new one for every process image: how a client sees that a lock is complete.
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     started: float = 0.0
+    watcher: Watcher = field(init=False)
     reminding: Reminding = field(init=False)
     rotator: Rotator = field(init=False)
     pause: Callable[[float], Awaitable[None]] = (
         asyncio.sleep
     )  # between two questions to AWS; tests have no time
+    _replaced_by: str | None = None
     _links: Links | None = None
     _warming: "asyncio.Task[None] | None" = None  # held, or the loop may drop it half done
 
     def __post_init__(self) -> None:
+        self.watcher = Watcher(self.places.aws, self.clock.now, self._exposed)
         self.reminding = Reminding(
             keeper=self.keeper,
             clock=self.clock,
@@ -105,6 +110,7 @@ class Service:
             ),
             settings=lambda: self.settings,
             uses=self.last_used,
+            watched=self.watcher.entries,
         )
         steps = Steps(
             iam=lambda: self.aws.iam,
@@ -166,6 +172,26 @@ class Service:
         before = self.keeper.body.key_before(step.access_key_id)
         return of_key(before) if before else None
 
+    async def check_vault_file(self) -> None:
+        """Somebody else may write where the vault lies: a person is told, and nothing is loaded."""
+        found = await self.keeper.replaced_by()
+        if found == self._replaced_by:
+            return
+        self._replaced_by = found
+        if found is None:
+            self.warnings.pop("vault", None)
+            return
+        self.warnings["vault"] = f"{found}; nothing of it was loaded, and nothing is saved over it"
+        log.say(self.warnings["vault"])
+        self._record("watch", "", "vault-replaced")
+
+    def _exposed(self, found: Exposure) -> None:
+        """Something in ~/.aws that was not there before."""
+        where = f"{self.places.aws / found.file} line {found.line}"
+        log.say(f"{found.thing}: {where}")
+        self._record("watch", adopt.fit_name(found.profile), found.thing, where=where)
+        self.reminding.look_again()
+
     async def _signer(self, profile: KeyProfile) -> Credentials:
         """What signs calls to IAM for this profile: a session with MFA where there is one, else its key."""
         if profile.mfa_serial:
@@ -178,9 +204,12 @@ class Service:
     def _journal(self, profile: str, event: str, **facts: object) -> None:
         """What a rotation did, whether a person asked for it or time: in the audit and in the log."""
         log.say(f"rotation of {profile}: {event}")
+        self._record("rotation", profile, event, **facts)
+
+    def _record(self, op: str, profile: str, verdict: str, **facts: object) -> None:
         at = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         with contextlib.suppress(StorageFailed):  # it goes on; status says that the audit fails
-            self.audit.append({"at": at, "op": "rotation", "profile": profile, "verdict": event, **facts})
+            self.audit.append({"at": at, "op": op, "profile": profile, "verdict": verdict, **facts})
             self.audit.sync_soon()
 
     def _forget(self, profile: str) -> None:
