@@ -60,7 +60,7 @@ def seen(value: str | None) -> Seen:
         ("/usr/bin/awsvault  get dev", [], "/usr/bin/awsvault get dev"),
         ("/tmp/evil", [2], OURS),
         ("/tmp/awsvault get dev", [2], OURS),
-        (None, [], None),
+        (None, [], OURS),
     ],
 )
 def test_a_line_of_ours_that_calls_something_else_is_told_until_it_is_ours_again(

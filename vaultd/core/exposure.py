@@ -78,13 +78,12 @@ def _note(found: _Found, number: int, key: str, value: str) -> None:
 def hooks_changed(
     known: Mapping[str, str], seen: Seen, file: str, is_ours: Callable[[str], bool]
 ) -> tuple[dict[str, str], tuple[Exposure, ...]]:
-    """The lines that are ours from now on, by profile, and those that were ours and call something else now.
+    """The lines that are ours, by profile, those of before that are not there included; and what calls something else now.
 
-    A line that is gone was taken out; one that calls us by another path is ours still.
+    One that calls us by another path is ours still.
     """
     ours = {name: value for name, (_, value) in seen.processes.items() if is_ours(value)}
     changed = [name for name in known if name in seen.processes and name not in ours]
-    kept = {name: known[name] for name in changed}
-    return {**ours, **kept}, tuple(
+    return {**known, **ours}, tuple(
         Exposure("hook-changed", name, file, seen.processes[name][0]) for name in changed
     )

@@ -13,7 +13,7 @@ import signal
 import stat
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ from vaultd.edge.successor import hold_signals
 
 FILES: Final = ("config", "credentials")
 DEBOUNCE_S = 0.2  # an editor's save is several events
+#: A line that is gone for so long was taken out. Who writes a file in place empties it first.
+GONE: Final = timedelta(minutes=1)
 MAX_FILE: Final = 16 * 1024 * 1024
 KEPT: Final = 1_000  # hook lines that go over a lock
 
@@ -46,6 +48,7 @@ class Watcher:
         self._seen: dict[str, Seen] = {}
         self._others: dict[Path, _Stamp] = {}
         self._hooks: dict[str, str] = {}
+        self._gone: dict[str, datetime] = {}
         self._since: dict[Exposure, datetime] = {}
         self._looking = asyncio.Lock()
         self._soon: asyncio.TimerHandle | None = None
@@ -54,10 +57,10 @@ class Watcher:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def has_changed(self, path: Path) -> bool:
-        """Is this file another one than when this was asked last?"""
+        """Is this file another one than when this was asked last, or none?"""
         stamp = _stamp(path)
         before, self._others[path] = self._others.get(path), stamp
-        return stamp != before
+        return stamp is None or stamp != before
 
     @property
     def exposures(self) -> tuple[Exposure, ...]:
@@ -84,11 +87,12 @@ class Watcher:
             self._judge()
 
     def _judge(self) -> None:
-        config = self._seen["config"]
-        self._hooks, changed = exposure.hooks_changed(self._hooks, config, "config", _is_ours)
+        config, now = self._seen["config"], self._now()
+        known = {name: line for name, line in self._hooks.items() if now - self._gone.get(name, now) <= GONE}
+        self._hooks, changed = exposure.hooks_changed(known, config, "config", _is_ours)
+        self._gone = {n: self._gone.get(n, now) for n in self._hooks if n not in config.processes}
         found = [*config.plaintext, *self._seen["credentials"].plaintext, *changed]
         fresh = [it for it in found if it not in self._since]
-        now = self._now()
         self._since = {it: self._since.get(it, now) for it in found}
         for it in fresh:
             self._told(it)
