@@ -13,6 +13,7 @@ from typing import Final, Literal, get_args
 
 from vaultd.core.fields import check, check_mfa_serial, check_name, check_optional, check_region, check_times
 from vaultd.core.keys import ACCESS_KEY_ID, SECRET_KEY, Key
+from vaultd.core.revocation import Revocation
 from vaultd.core.roles import RoleProfile, check_policies
 from vaultd.core.rotation import HOST, Rotation
 from vaultd.core.secret import Secret
@@ -126,6 +127,7 @@ class Body:
     rotations: Mapping[str, Rotation] = field(default_factory=dict)  # by profile; at most one each
     snoozed: Mapping[str, datetime] = field(default_factory=dict)  # by profile: no reminders before
     forgotten: Mapping[str, str] = field(default_factory=dict)  # by key id: the last save that holds it
+    revocations: Mapping[str, Revocation] = field(default_factory=dict)  # by profile, done or not
 
     def __post_init__(self) -> None:
         check_optional(_SETTINGS_HASH, self.settings_hash, "the settings' hash")
@@ -135,6 +137,8 @@ class Body:
         for name, until in self.snoozed.items():
             check_name(name)
             check_times(until)
+        for name in self.revocations:
+            check_name(name)
 
     def profile(self, name: str) -> Profile:
         """The profile; raises NoSuchProfile. The name was checked before."""
@@ -164,7 +168,8 @@ class Body:
         self.profile(name)
         kept = {n: p for n, p in self.profiles.items() if n != name}
         snoozed = {n: until for n, until in self.snoozed.items() if n != name}
-        return replace(self.with_rotation(name, None), profiles=kept, snoozed=snoozed)
+        rest = self.with_rotation(name, None).with_revocation(name, None)
+        return replace(rest, profiles=kept, snoozed=snoozed)
 
     def with_mfa_session(self, device: MfaDevice, session: MfaSession, now: datetime) -> "Body":
         """The one of this device instead of the one before; those that are over go."""
@@ -200,6 +205,11 @@ class Body:
             if rotation.state == "grace" and rotation.old.access_key_id == access_key_id:
                 return rotation.new
         return None
+
+    def with_revocation(self, name: str, revocation: Revocation | None) -> "Body":
+        """What is wanted of a profile's keys; None when there are others in their place."""
+        others = {known: kept for known, kept in self.revocations.items() if known != name}
+        return replace(self, revocations=others if revocation is None else {**others, name: revocation})
 
     def with_snooze(self, name: str, until: datetime, now: datetime) -> "Body":
         """No reminders of this profile before `until`; a time that is over ends a snooze. Raises NoSuchProfile."""

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from vaultd.core import canonical, rotation_rows
+from vaultd.core import canonical, revocation_rows, rotation_rows
 from vaultd.core.canonical import from_time, to_time
 from vaultd.core.keys import Key
 from vaultd.core.records import Body, KeyProfile, MfaSession, Profile
+from vaultd.core.revocation import Revocation
 from vaultd.core.roles import RoleProfile
 from vaultd.core.rotation import Rotation
 from vaultd.core.secret import Secret
@@ -23,7 +24,7 @@ _ROLE = "role"
 _KEY_COLUMNS = 14
 _EXTRA_COLUMNS = 6  # only when one of them says something: a row has one spelling
 _ROLE_COLUMNS = 16
-_MEMBERS = {"profiles", "settings_hash", "mfa_sessions", "rotations", "snoozed", "forgotten"}
+_MEMBERS = {"profiles", "settings_hash", "mfa_sessions", "rotations", "snoozed", "forgotten", "revocations"}
 _DAMAGED = "the vault's body is damaged"
 _NEWER = "the vault holds something that only a newer awsvault knows"
 
@@ -45,6 +46,8 @@ def encode(body: Body) -> bytes:
         fields["snoozed"] = [(name, from_time(until)) for name, until in sorted(body.snoozed.items())]
     if body.forgotten:
         fields["forgotten"] = sorted(body.forgotten.items())
+    if body.revocations:
+        fields["revocations"] = [revocation_rows.row(*item) for item in sorted(body.revocations.items())]
     return canonical.encode(fields)
 
 
@@ -130,7 +133,14 @@ def decode(data: bytes | memoryview) -> Body:
         profiles = {profile.name: profile for profile in rows}
         if len(profiles) != len(rows) or list(profiles) != sorted(profiles):
             raise VaultDamaged(_DAMAGED)
-        others = (_mfa_sessions(fields), _rotations(fields), _snoozed(fields), _forgotten(fields))
+        read = (
+            _mfa_sessions,
+            _rotations,
+            _snoozed,
+            _forgotten,
+            _revocations,
+        )  # in the order of Body's fields
+        others: Any = (member(fields) for member in read)
         return Body(profiles, fields["settings_hash"], *others)
     except (ValueError, TypeError, LookupError, AttributeError, Usage):
         raise VaultDamaged(_DAMAGED) from None
@@ -249,6 +259,14 @@ def _snoozed(fields: dict[str, Any]) -> dict[str, datetime]:
 def _forgotten(fields: dict[str, Any]) -> dict[str, str]:
     found = {key_id: revision for key_id, revision in fields.get("forgotten", [])}  # noqa: C416 - a row has two
     return _one_spelling(fields, "forgotten", found)
+
+
+def _revocations(fields: dict[str, Any]) -> dict[str, Revocation]:
+    rows = fields.get("revocations", [])
+    if any(len(row) > revocation_rows.COLUMNS for row in rows):
+        raise FormatTooNew(_NEWER)
+    found = {row[0]: revocation_rows.revocation(row) for row in rows}
+    return _one_spelling(fields, "revocations", found)
 
 
 def _one_spelling(fields: dict[str, Any], member: str, found: dict[Any, Any]) -> dict[Any, Any]:
