@@ -166,7 +166,8 @@ class Daemon:
             await asyncio.sleep(TICK_S)
             self._service.lock_if_due()
             broker = self._service.broker_if_used
-            if not self._service.draining:
+            if not self._service.draining and not self._service.panicking:
+                self._service.revoker.look()
                 self._service.rotator.tick()
                 if broker:
                     await broker.refresh_due()

@@ -21,6 +21,7 @@ from vaultd.core.reminders import (
     due,
     rotate_by,
 )
+from vaultd.core.revocation import Revocation
 from vaultd.core.roles import RoleProfile
 from vaultd.core.rotation import PROMOTED, Rotation, State
 from vaultd.core.rows import decode, encode
@@ -176,6 +177,33 @@ def test_a_rotation_whose_step_was_not_done_an_hour_later_is_due(state: State, d
     assert ["rotation-open"] == whats(rotating(state), at)
 
 
+# --- revocations
+
+
+def revoked(done: bool, missing: str = "") -> Body:
+    wanted = Revocation((DEV_ID,), "inactive", deny=False, asked_at=BORN)
+    return body().with_revocation("dev", wanted.after((DEV_ID,) if done else (), missing))
+
+
+def test_of_a_revoked_key_nobody_is_reminded_whatever_is_the_matter_with_it() -> None:
+    later = BORN + 400 * DAY
+    facts = Facts({DEV_ID: KeyFacts(quarantined_at=BORN)})
+    assert {"rotate-overdue", "unused", "quarantined"} == set(whats(body(), later, facts))
+    assert [] == whats(revoked(done=True), later, facts)
+    assert ["revocation-open"] == whats(revoked(done=False), later, facts)
+
+
+def test_a_revocation_that_misses_something_is_due_at_once_and_one_at_work_after_a_while() -> None:
+    assert ["revocation-open"] == whats(revoked(done=False, missing="a right"), BORN)
+    assert [] == whats(revoked(done=False), BORN + 59 * SECOND)
+    assert ["revocation-open"] == whats(revoked(done=False), BORN + 60 * SECOND)
+
+
+def test_no_snooze_silences_an_open_revocation() -> None:
+    vault = revoked(done=False, missing="a right")
+    assert ["revocation-open"] == whats(vault.with_snooze("dev", BORN + DAY, BORN), BORN)
+
+
 # --- snooze
 
 
@@ -303,17 +331,27 @@ SAID = BORN + 95 * DAY
         (
             Reminder("dev", "unused", BORN),
             "the key counts as unused since 2026-01-01: is it needed?",
-            "awsvault help revoke",
+            "awsvault revoke dev",
         ),
         (
             Reminder("dev", "root-key", BORN),
             "this is a root key, which may do everything: AWS advises to have none",
-            "awsvault help revoke",
+            "awsvault revoke dev",
         ),
         (
             Reminder("dev", "quarantined", BORN),
             "AWS has quarantined the key's user (seen 2026-01-01): the key has leaked",
-            "awsvault help revoke",
+            "awsvault revoke dev",
+        ),
+        (
+            Reminder("dev", "revocation-open", BORN),
+            "the key is not revoked in all that was asked on 2026-01-01",
+            "awsvault revoke dev --via PROFILE",
+        ),
+        (
+            Reminder("dev", "revocation-open", BORN, note="the right iam:\x1b is missing"),
+            "the key is not revoked in all that was asked on 2026-01-01: the right iam:? is missing",
+            "awsvault revoke dev --via PROFILE",
         ),
         (
             Reminder("dev", "left-behind", BORN, note="laptop"),

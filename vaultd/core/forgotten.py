@@ -25,9 +25,10 @@ def _held(body: Body) -> set[str]:
 
 
 def _dead(before: Body, after: Body) -> set[str]:
-    """What rotations that came to their end have deleted in AWS."""
+    """What rotations that came to their end, and revocations, have deleted in AWS."""
     ended = before.rotations.keys() - after.rotations.keys()
-    return {_deleted(before.rotations[name]) for name in ended if name in after.profiles}
+    revoked = {key_id for found in before.revocations.values() for key_id in found.deleted}
+    return revoked | {_deleted(before.rotations[name]) for name in ended if name in after.profiles}
 
 
 def _deleted(run: Rotation) -> str:

@@ -69,6 +69,11 @@ class KeyProfile:
             self._check_extras()
 
     @property
+    def is_root(self) -> bool:
+        """Is it known to be a root user's key?"""
+        return self.arn is not None and self.arn.endswith(":root")
+
+    @property
     def narrowed(self) -> bool:
         return self.policy is not None or bool(self.policy_arns)
 

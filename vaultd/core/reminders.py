@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person should be reminded of, and when: keys that are old, unused, root's or quarantined, rotations left open.
+"""What a person should be reminded of, and when: keys that are old, unused, root's or quarantined, rotations and revocations left open.
 
 `agenda` says what becomes due when; `due` picks what is due now. Between the two lies agenda.json, by which a locked
 daemon reminds: so the dates are worked out ahead, and the words are made from a name, a kind and dates alone.
@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, get_args
 
-from vaultd.core import exposure, rotation
+from vaultd.core import exposure, revocation, rotation
 from vaultd.core.keys import Key
 from vaultd.core.policy import RotationSettings
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.rotation import Periods, Rotation
 from vaultd.wire.errors import printable
 
-Scheduled = Literal["rotate", "unused", "root-key", "quarantined", "rotation-open", "left-behind"]
+Scheduled = Literal[
+    "rotate", "unused", "root-key", "quarantined", "rotation-open", "left-behind", "revocation-open"
+]
 Thing = Scheduled | exposure.Thing
 #: What the agenda may hold. What stands in ~/.aws is looked up there, locked or not.
 THINGS: Final = frozenset(get_args(Scheduled))
@@ -30,6 +32,7 @@ What = Literal[
     "quarantined",
     "rotation-open",
     "left-behind",
+    "revocation-open",
     "plaintext",
     "hook-changed",
 ]
@@ -42,7 +45,13 @@ _LONGEST_SESSION = timedelta(hours=36)
 _STEP_PATIENCE = timedelta(hours=1)
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
-_URGENT = frozenset({"quarantined", "rotate-overdue", "left-behind", "plaintext", "hook-changed"})
+_URGENT = frozenset(
+    {"quarantined", "rotate-overdue", "left-behind", "revocation-open", "plaintext", "hook-changed"}
+)
+#: A key that leaked is no matter for a snooze.
+_LEAKS = frozenset({"quarantined", "revocation-open"})
+#: A revocation that is not done by then is something for a person.
+_REVOCATION_PATIENCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +86,9 @@ class Entry:
     note: str = ""  # what it waits for, in words; only the open vault knows them
 
     def begins(self, now: datetime) -> datetime:
-        """When it is said. A leaked key is no matter for a snooze."""
+        """When it is said."""
         quiet = self.quiet_until
-        if quiet is None or self.thing == "quarantined" or quiet - now > MAX_SNOOZE:
+        if quiet is None or self.thing in _LEAKS or quiet - now > MAX_SNOOZE:
             return self.since
         return max(self.since, quiet)
 
@@ -120,7 +129,9 @@ class Reminder:
             case "hook-changed":
                 return f"awsvault show {self.profile}"
             case "unused" | "root-key" | "quarantined":
-                return "awsvault help revoke"
+                return f"awsvault revoke {self.profile}"
+            case "revocation-open":
+                return revocation.command(self.profile)
 
     def text(self, now: datetime) -> str:
         """What is the matter with the profile's key, without its name."""
@@ -142,6 +153,9 @@ class Reminder:
                 return f"a key lies in plain text in {printable(self.note)}, and beats the vault's"
             case "hook-changed":
                 return f"{printable(self.note)} called awsvault and calls another program now"
+            case "revocation-open":
+                note = f": {printable(self.note)}" if self.note else ""
+                return f"the key is not revoked in all that was asked on {self.since:%Y-%m-%d}{note}"
             case "unused":
                 return f"the key counts as unused since {self.since:%Y-%m-%d}: is it needed?"
             case "root-key":
@@ -162,11 +176,17 @@ def agenda(body: Body, policy: RotationSettings, facts: Facts) -> tuple[Entry, .
         if isinstance(profile, KeyProfile)
         for entry in _entries(profile, body, policy, facts)
     ]
-    return tuple(sorted(entries, key=lambda e: (e.thing != "quarantined", e.since, e.profile, e.thing)))
+    return tuple(sorted(entries, key=lambda e: (e.thing not in _LEAKS, e.since, e.profile, e.thing)))
 
 
 def _entries(profile: KeyProfile, body: Body, policy: RotationSettings, facts: Facts) -> Iterator[Entry]:
     name, quiet = profile.name, body.snoozed.get(profile.name)
+    revoked = body.revocations.get(name)
+    if revoked:  # nothing else is of any matter for such a key
+        if revoked.left:
+            patience = timedelta(0) if revoked.missing else _REVOCATION_PATIENCE
+            yield Entry(name, "revocation-open", revoked.asked_at + patience, note=revoked.missing)
+        return
     known = facts.keys.get(profile.key.access_key_id)
     open_rotation = body.rotations.get(name)
     if open_rotation:
@@ -180,7 +200,7 @@ def _entries(profile: KeyProfile, body: Body, policy: RotationSettings, facts: F
         uses = (profile.key.added_at, profile.last_used_at, facts.uses.get(name), known.used_at)
         last = max(moment for moment in uses if moment)
         yield Entry(name, "unused", _after(last, policy.unused_after), quiet_until=quiet)
-    if profile.arn and profile.arn.endswith(":root"):
+    if profile.is_root:
         yield Entry(name, "root-key", profile.key.added_at, quiet_until=quiet)
     if known and known.rotated_at and known.rotated_at > profile.key.added_at:
         yield Entry(name, "left-behind", known.rotated_at, quiet_until=quiet, note=known.rotated_by)

@@ -58,6 +58,11 @@ class Revocation:
         return frozenset(self._all) - frozenset(self.done)
 
     @property
+    def deleted(self) -> frozenset[str]:
+        """The keys that are no more in AWS."""
+        return frozenset(self.done) - {SESSIONS} if self.wanted == "deleted" else frozenset()
+
+    @property
     def tails(self) -> tuple[str, ...]:
         """What is left as it is shown to people."""
         return tuple(step if step == SESSIONS else f"...{step[-4:]}" for step in sorted(self.left))
@@ -106,7 +111,7 @@ def order(left: Collection[str], *, own_key: str | None, ends_itself: bool) -> t
 
 def check_served(revocations: Mapping[str, Revocation], name: str, key_id: str) -> None:
     """Raise Refused when this profile, or another one with the same key, is revoked."""
-    found = name if name in revocations else _with_key(revocations, key_id)
+    found = name if name in revocations else _with_key(revocations, (key_id,))
     if found is None:
         return
     revoked = revocations[found]
@@ -127,5 +132,12 @@ def command(name: str) -> str:
     return f"awsvault revoke {name} --via PROFILE"
 
 
-def _with_key(revocations: Mapping[str, Revocation], key_id: str) -> str | None:
-    return next((name for name, revoked in revocations.items() if key_id in revoked.key_ids), None)
+def covers(revocations: Mapping[str, Revocation], name: str, key_ids: Collection[str]) -> bool:
+    """Is this profile revoked, or one of these keys?"""
+    return name in revocations or _with_key(revocations, key_ids) is not None
+
+
+def _with_key(revocations: Mapping[str, Revocation], key_ids: Collection[str]) -> str | None:
+    return next(
+        (name for name, found in revocations.items() if not set(key_ids).isdisjoint(found.key_ids)), None
+    )

@@ -57,6 +57,7 @@ async def add_role(service: Service, call: Call) -> Frame:
     notes = _notes_on(profile, step)
     service.broker.forget(name)
     if call["verify"]:
+        service.check_served(profile)
         await call.progress(f"assuming {profile.role_arn}")
         try:
             await service.broker.session(step)
@@ -81,10 +82,15 @@ def _notes_on(profile: RoleProfile, step: Step) -> list[str]:
 async def _keep(service: Service, call: Call, profile: Profile, notes: list[str]) -> Frame:
     def change(body: Body) -> Body:
         _check_free(body, profile.name, call)
-        changed = body.with_profile(profile)
+        changed = body.with_profile(profile).with_revocation(profile.name, None)
         chain.check_all(changed, service.durations, profile.name)
         return changed
 
+    revoked = service.keeper.body.revocations.get(profile.name)
+    if revoked and revoked.left:
+        notes.append(
+            f"what was left to revoke of the profile before it is forgotten: {', '.join(revoked.tails)}"
+        )
     await service.save(change)
     service.last_used.pop(profile.name, None)
     return {"profile": shown(service, profile), "notes": notes}

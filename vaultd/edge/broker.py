@@ -57,6 +57,9 @@ class Broker:
     _entries: dict[Step, _Entry] = field(default_factory=dict)
     _breakers: dict[tuple[str, str | None], Breaker] = field(default_factory=dict)
     _calls: set["asyncio.Task[Session]"] = field(default_factory=set)
+    _lives: dict[Step, datetime] = field(
+        default_factory=dict
+    )  # the latest end of what was made, dropped or not
     _ahead_from: float = 0.0  # the loop's time at which the next renewal ahead may start
     _settled: bool = False
 
@@ -100,6 +103,12 @@ class Broker:
         for step in [step for step in self._entries if name in _names(step)]:
             _drop(self._entries.pop(step), changed)
 
+    def alive(self) -> tuple[tuple[Step, datetime], ...]:
+        """What was made here and still lives, and until when: AWS knows nothing of `forget`."""
+        now = self.clock()
+        self._lives = {step: ends for step, ends in self._lives.items() if ends > now}
+        return tuple(self._lives.items())
+
     async def settle(self) -> None:
         """Before a lock: hand out nothing more, and ask AWS nothing more. There is no way back.
 
@@ -117,6 +126,7 @@ class Broker:
     async def refresh_due(self) -> None:
         """Start the renewal of every session that is in use and runs low; returns without waiting for AWS."""
         now = self.clock()
+        self.alive()  # so that it does not grow
         for step, entry in list(self._entries.items()):
             if entry.pending or entry.remembered(now):
                 continue
@@ -176,6 +186,7 @@ class Broker:
             outcome = AwsFailed("AWS gave a session that is over already", hint="check this clock")
         if isinstance(outcome, Session):
             entry.session, entry.used, entry.trouble = outcome, False, None
+            self._lives[entry.step] = outcome.expires_at
             entry.jitter = self.jitter()
             self._breakers.pop(_place(entry.step), None)
         if isinstance(outcome, AwsFailed):

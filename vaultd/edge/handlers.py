@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vaultd.core.fields import NAME
-from vaultd.edge import adding, log, profile_ops, reminder_ops, rotation_ops, serving, vault_ops
+from vaultd.edge import (
+    adding,
+    log,
+    profile_ops,
+    reminder_ops,
+    revocation_ops,
+    rotation_ops,
+    serving,
+    vault_ops,
+)
 from vaultd.edge.calls import Call, Field, check_version, read_fields, request_id
 from vaultd.edge.peer import Peer
 from vaultd.edge.server import Send
@@ -127,6 +136,13 @@ OPERATIONS: dict[str, Operation] = {
         extends="person",
     ),
     "remove": Operation(profile_ops.remove, _PROFILE, extends="person"),
+    "revoke": Operation(
+        revocation_ops.revoke,
+        {**_PROFILE, "delete": _NO, "sessions": _NO, "via": _MAYBE},
+        extends="person",
+    ),
+    "unrevoke": Operation(revocation_ops.unrevoke, {**_PROFILE, "via": _MAYBE}, extends="person"),
+    "panic": Operation(revocation_ops.panic, {"sessions": _YES}),
     "due": Operation(reminder_ops.due, while_locked=True, audited=False, idempotent=True),
     "snooze": Operation(reminder_ops.snooze, {**_PROFILE, "for_s": Field(int)}, extends="person"),
 }
@@ -196,6 +212,8 @@ class Handlers:
         self._service.lock_if_due()
         if self._service.draining and operation.handler is not vault_ops.status:
             raise Locked("vault is being locked")
+        if self._service.panicking and operation.handler not in (vault_ops.status, vault_ops.lock):
+            raise Locked("keys are being revoked; the vault locks then")
         if operation.while_locked or self._service.keeper.is_unlocked:
             return
         raise NoVault if self._service.keeper.state() == "no-vault" else Locked

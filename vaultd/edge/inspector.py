@@ -80,7 +80,9 @@ class Inspector:
         keys = {
             profile.key.access_key_id: profile
             for profile in body.profiles.values()
-            if isinstance(profile, KeyProfile) and profile.verified_at
+            if isinstance(profile, KeyProfile)
+            and profile.verified_at
+            and profile.name not in body.revocations  # AWS would not take its signature
         }
         self._answers = {key_id: answer for key_id, answer in self._answers.items() if key_id in keys}
         waited = {

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from vaultd.core import revocation
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.rotation import Rotation
 from vaultd.edge.clock import Clock
@@ -31,11 +32,19 @@ class Runs:
 
     @property
     def open(self) -> Mapping[str, Rotation]:
-        """By profile."""
-        return self.keeper.body.rotations
+        """By profile; those of revoked keys stand still."""
+        body = self.keeper.body
+        return {
+            name: run
+            for name, run in body.rotations.items()
+            if not revocation.covers(body.revocations, name, run.key_ids)
+        }
 
     def profile(self, name: str) -> KeyProfile:
-        return self.keeper.body.key_profile(name)
+        """Raises Refused for one whose key is revoked."""
+        profile = self.keeper.body.key_profile(name)
+        revocation.check_served(self.keeper.body.revocations, name, profile.key.access_key_id)
+        return profile
 
     def held(self) -> set[str]:
         """The ids of all keys in the vault."""

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from vaultd.core import adopt, chain, policy
+from vaultd.core import adopt, chain, policy, revocation
 from vaultd.core import rotation_terms as terms
 from vaultd.core.chain import Durations, KeyStep, SessionStep
 from vaultd.core.envelope import KdfCost
 from vaultd.core.exposure import Exposure
 from vaultd.core.policy import Settings
-from vaultd.core.records import Body, KeyProfile
-from vaultd.core.sessions import Credentials, of_key
+from vaultd.core.records import Body, KeyProfile, Profile
+from vaultd.core.sessions import Credentials, Session, of_key
 from vaultd.edge import log
 from vaultd.edge.audit import Audit
 from vaultd.edge.aws import Aws
@@ -30,12 +30,13 @@ from vaultd.edge.mfa import Mfa
 from vaultd.edge.notify import Notifier
 from vaultd.edge.places import Places, this_host
 from vaultd.edge.reminding import Reminding
+from vaultd.edge.revoker import Revoker
 from vaultd.edge.rotation_runs import Runs
 from vaultd.edge.rotation_start import Start
 from vaultd.edge.rotation_steps import Steps
 from vaultd.edge.rotator import Rotator
 from vaultd.edge.watch import Watcher
-from vaultd.wire.errors import AwsFailed, StorageFailed, Usage
+from vaultd.wire.errors import AwsFailed, Locked, StorageFailed, Usage
 
 REFUSALS_KEPT = 20
 
@@ -82,6 +83,9 @@ class Service:
     refusals: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
     unlocked: policy.Unlocked | None = None
     draining: bool = False
+    panicking: bool = (
+        False  # `panic` is at work: it ends in a lock, and until then nothing is handed out or kept
+    )
     #: When each profile was last handed out; goes into the vault with the next save (a `get` itself never writes).
     last_used: dict[str, datetime] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
@@ -95,6 +99,7 @@ class Service:
         asyncio.sleep
     )  # between two questions to AWS; tests have no time
     _replaced_by: str | None = None
+    revoker: Revoker = field(init=False)
     _links: Links | None = None
     _warming: "asyncio.Task[None] | None" = None  # held, or the loop may drop it half done
 
@@ -121,7 +126,7 @@ class Service:
             handed_out_for=lambda: timedelta(seconds=self.settings.serve.lease),
             pause=self.pause,
         )
-        runs = Runs(self.keeper, self.clock, self._journal, self._forget, self.save)
+        runs = Runs(self.keeper, self.clock, self._journal, self._forget, self.keep)
         self.rotator = Rotator(
             runs,
             steps,
@@ -129,6 +134,7 @@ class Service:
             periods=lambda p: terms.periods(p, self.settings, self.durations),
             is_due=lambda p: terms.is_due(self.keeper.body, p, self.settings, self.clock.now()),
         )
+        self.revoker = Revoker(self.keeper, self.clock, lambda: self.aws, self._kept_session)
 
     @property
     def links(self) -> Links:
@@ -216,6 +222,20 @@ class Service:
         if self.broker_if_used:
             self.broker.forget(profile)
 
+    def _kept_session(self, profile: KeyProfile) -> Session | None:
+        """The MFA session of a key that was paid for with a code already."""
+        step = chain.mfa_of(chain.session_of(self.keeper.body, profile, self.durations))
+        return self.mfa.kept(step) if step else None
+
+    def check_served(self, profile: Profile) -> None:
+        """Raise Refused when the key behind it is revoked. What waits for AWS then is dropped by the broker, or asks again."""
+        if self.panicking:
+            raise Locked("keys are being revoked; the vault locks then")
+        revoked = self.keeper.body.revocations
+        if revoked:
+            base = chain.base_of(chain.session_of(self.keeper.body, profile, self.durations))
+            revocation.check_served(revoked, base.profile, base.access_key_id)
+
     async def _save_mfa(self, change: Callable[[Body], Body]) -> None:
         """Without a backup: ten codes would push ten real generations out."""
         await self.keeper.save(change, backup=False)
@@ -246,6 +266,12 @@ class Service:
 
     async def save(self, change: Callable[[Body], Body]) -> None:
         """Change the vault; the times of use that gathered meanwhile go along."""
+        if self.panicking:
+            raise Locked("keys are being revoked; the vault locks then")
+        await self.keep(change)
+
+    async def keep(self, change: Callable[[Body], Body]) -> None:
+        """`save` for what must not be lost even then: a new key's secret, and what is being revoked."""
         await self.keeper.save(lambda body: change(self._with_uses(body)))
 
     def _with_uses(self, body: Body) -> Body:
@@ -264,6 +290,7 @@ class Service:
         self.unlocked = policy.Unlocked(now, now, only_for)
         self.guesses.right()
         self._warming = asyncio.get_running_loop().create_task(asyncio.to_thread(self.aws.warm_up))
+        self.revoker.look()
 
     def extend(self) -> None:
         if self.unlocked:
@@ -278,7 +305,7 @@ class Service:
 
     def lock(self, reason: str) -> None:
         """Serve nothing from this moment on; the image is replaced as soon as the answers under way are out."""
-        if not self.draining:
+        if not self.draining and not self.panicking:
             self.close()
             self.succeed(reason)
 

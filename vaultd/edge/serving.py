@@ -26,6 +26,7 @@ _EVERYTHING = "arn:{partition}:iam::aws:policy/AdministratorAccess"
 async def get(service: Service, call: Call) -> bytes:
     """The credential_process answer. A session that AWS takes long to make goes on being made for the next caller."""
     profile = service.keeper.body.profile(check_name(call["profile"]))
+    service.check_served(profile)
     epoch = service.keeper.epoch
     if _serves_key(profile, call["serve"]):
         credentials, expires_at = _leased(service, profile)
@@ -90,10 +91,14 @@ async def mfa(service: Service, call: Call) -> Frame:
     code = call["code"]
     if code is not None and not (code.isascii() and code.isdigit() and len(code) == MFA_CODE_LENGTH):
         raise Usage(f"an MFA code is {MFA_CODE_LENGTH} digits")
+    revoked = service.keeper.body.revocations.get(step.key.profile)
+    if not (revoked and revoked.left):  # what is left to revoke may need just this session
+        service.check_served(profile)
     epoch = service.keeper.epoch
     session = await service.mfa.start(step, code)
     service.keeper.check_epoch(epoch)
     service.broker.put(step, session)
+    service.revoker.again(step.key.profile)
     service.notifier.forget(step.key.profile)
     service.rotator.nudge()
     call.audit |= {"key": session.credentials.access_key_id, "expires": iso(session.expires_at)}
@@ -103,6 +108,7 @@ async def mfa(service: Service, call: Call) -> Frame:
 async def console(service: Service, call: Call) -> Frame:
     """A URL that signs a browser in. The sign-in endpoint takes no GetSessionToken session, so a key is federated."""
     profile = service.keeper.body.profile(check_name(call["profile"]))
+    service.check_served(profile)
     step = _console_step(service, profile)
     if call["duration_s"] is not None and (isinstance(step, FederationStep) or chain.is_chained(step)):
         raise Usage(
@@ -123,6 +129,7 @@ async def console(service: Service, call: Call) -> Frame:
         duration_s=call["duration_s"],
     )
     service.keeper.check_epoch(epoch)
+    service.check_served(profile)
     service.last_used[profile.name] = service.clock.now()
     call.audit |= {"key": session.credentials.access_key_id, "expires": iso(session.expires_at)}
     by = "GetFederationToken" if isinstance(step, FederationStep) else "AssumeRole"

@@ -6,6 +6,7 @@ from typing import Any
 
 from vaultd.core import chain, reminders, rotation
 from vaultd.core.records import Body, KeyProfile, Profile
+from vaultd.core.revocation import SESSIONS, Revocation
 from vaultd.core.roles import RoleProfile
 from vaultd.edge.service import Service
 from vaultd.wire.errors import VaultError
@@ -45,9 +46,11 @@ def _key(service: Service, profile: KeyProfile) -> dict[str, Any]:
         "verified_at": iso(profile.verified_at),
         "age_days": max(0, (now - reminders.born(profile.key)).days),
         "rotate_by": iso(rotate_by),
-        "status": _status(profile, now, rotate_by, timedelta(seconds=terms.remind_before)),
+        "status": _revoked_status(service.keeper.body, profile.name)
+        or _status(profile, now, rotate_by, timedelta(seconds=terms.remind_before)),
         "auto_rotate": profile.auto_rotate is not None,
         "rotation": rotation_shown(service, profile),
+        "revocation": _revocation(service.keeper.body.revocations.get(profile.name)),
         "used_in_aws_at": iso(service.reminding.used_in_aws_at(profile.key.access_key_id)),
         "snoozed_until": iso(_ahead(service.keeper.body.snoozed.get(profile.name), now)),
     }
@@ -72,6 +75,22 @@ def rotation_shown(service: Service, profile: KeyProfile) -> dict[str, Any] | No
         "run": run.run,
         "host": run.host,
     }
+
+
+def _revocation(revoked: Revocation | None) -> dict[str, Any] | None:
+    if revoked is None:
+        return None
+    return {
+        "asked_at": iso(revoked.asked_at),
+        "wanted": revoked.wanted,
+        "sessions_denied": SESSIONS in revoked.done,
+        "missing": revoked.missing or None,
+    }
+
+
+def _revoked_status(body: Body, name: str) -> str | None:
+    revoked = body.revocations.get(name)
+    return None if revoked is None else "revoking" if revoked.left else "revoked"
 
 
 def _ahead(moment: datetime | None, now: datetime) -> datetime | None:
@@ -112,9 +131,10 @@ def _role(service: Service, profile: RoleProfile) -> dict[str, Any]:
         "verified_at": iso(profile.verified_at),
         "age_days": None,
         "rotate_by": None,
-        "status": _role_status(service.keeper.body, profile),
+        "status": _role_status(service, profile),
         "auto_rotate": False,
         "rotation": None,
+        "revocation": None,
         "used_in_aws_at": None,
         "snoozed_until": None,
     }
@@ -129,10 +149,18 @@ def _mfa_profile(service: Service, profile: RoleProfile) -> str | None:
     return step.key.profile if step else None
 
 
-def _role_status(body: Body, profile: RoleProfile) -> str:
+def _role_status(service: Service, profile: RoleProfile) -> str:
+    body = service.keeper.body
     if profile.source not in body.profiles:
         return "no source"
-    return "ok" if profile.verified_at else "unverified"
+    usual = "ok" if profile.verified_at else "unverified"
+    if not body.revocations:
+        return usual
+    try:
+        base = chain.base_of(chain.session_of(body, profile, service.durations)).profile
+    except VaultError:
+        return usual
+    return _revoked_status(body, base) or usual
 
 
 def iso(moment: datetime | None) -> str | None:

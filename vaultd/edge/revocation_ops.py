@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operations that take keys out of use: `revoke`, `unrevoke` and `panic`.
+
+Each saves what it is about to do before it asks AWS. Neither waits for the audit; `panic` does not wait for the disk.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from vaultd.core import chain, revocation
+from vaultd.core.fields import check_name
+from vaultd.core.records import Body, KeyProfile, Profile
+from vaultd.core.refusals import UNKNOWN_KEY
+from vaultd.core.revocation import SESSIONS, Revocation
+from vaultd.core.sessions import of_key
+from vaultd.edge.calls import Call
+from vaultd.edge.mfa import code_needed
+from vaultd.edge.revocation_report import report
+from vaultd.edge.revoker import held_keys, told
+from vaultd.edge.revoking import Outcome, Signer
+from vaultd.edge.service import Service
+from vaultd.edge.shown import iso
+from vaultd.wire.errors import AwsFailed, MfaNeeded, Refused, Usage, VaultError
+from vaultd.wire.protocol import Frame
+
+REVOKE_PATIENCE_S = 40.0  # then the daemon goes on by itself
+PANIC_PATIENCE_S = 25.0  # then the next unlock goes on
+SAVE_PATIENCE_S = 5.0
+SETTLE_PATIENCE_S = 1.0
+
+
+async def revoke(service: Service, call: Call) -> Frame:
+    """Take the profile's keys out of use in AWS. Nothing is asked of AWS before the vault knows what is wanted."""
+    call.urgent = False
+    name = check_name(call["profile"])
+    profile = service.keeper.body.key_profile(name)
+    via = await _via(service, call["via"], profile) if call["via"] is not None else None
+    before = dict(service.keeper.body.revocations)
+    wanted = _asked(service, [profile], delete=call["delete"], deny=call["sessions"])
+    await service.save(partial(_with, wanted))
+    body = service.keeper.body
+    for other in _sharing(body, wanted[name]):
+        service.broker.forget(other)
+    await call.progress(f"revoking the key of {name}")
+    outcomes = await service.revoker.run(wanted, via=via, patience_s=REVOKE_PATIENCE_S)
+    outcomes = _as_before(before, outcomes)
+    service.revoker.tried(outcomes)
+    call.audit["via"] = call["via"]
+    notes = []
+    try:
+        await service.revoker.keep(outcomes)
+    except VaultError as error:
+        notes.append(f"what was done could not be written down: {error.message}")
+    return _told(service, call, told(body, outcomes), outcomes, [name], notes)
+
+
+async def panic(service: Service, call: Call) -> Frame:
+    """Serve nothing from this moment on, take every key out of use, lock. What is not done by then the next unlock does."""
+    call.urgent = False
+    service.panicking = True
+    try:
+        return await _panic(service, call)
+    finally:
+        service.panicking = False
+        service.lock("panic")
+
+
+async def _panic(service: Service, call: Call) -> Frame:
+    broker = service.broker_if_used
+    if broker:
+        await asyncio.wait({asyncio.ensure_future(broker.settle())}, timeout=SETTLE_PATIENCE_S)
+    body = service.keeper.body
+    keys = [profile for profile in body.profiles.values() if isinstance(profile, KeyProfile)]
+    wanted = _asked(service, keys, delete=False, deny=call["sessions"])
+    await _written(service, partial(_with, wanted))
+    await call.progress(f"revoking the keys of {len(keys)} profiles")
+    outcomes = await service.revoker.run(wanted, patience_s=PANIC_PATIENCE_S)
+    outcomes = _as_before(body.revocations, outcomes)
+
+    def done(body: Body) -> Body:
+        return told(_with(wanted, body), outcomes)
+
+    notes = await _written(service, done)  # all of it: the first save may have failed
+    service.reminding.look()  # a locked daemon reminds of what is left
+    return _told(service, call, done(body), outcomes, wanted, notes)
+
+
+async def _written(service: Service, change: Callable[[Body], Body]) -> list[str]:
+    """Saved, or why not. No disk may keep a key active."""
+    saving = asyncio.ensure_future(service.keep(change))
+    await asyncio.wait({saving}, timeout=SAVE_PATIENCE_S)
+    if not saving.done():
+        fact = "the disk does not answer"
+    elif error := saving.exception():
+        fact = error.message if isinstance(error, VaultError) else type(error).__name__
+    else:
+        return []
+    return [f"the vault could not be saved: {fact}; the next unlock does not know of it"]
+
+
+async def unrevoke(service: Service, call: Call) -> Frame:
+    """Serve a profile again whose keys are active again; with `via` they are made so."""
+    call.urgent = False
+    name = check_name(call["profile"])
+    profile = service.keeper.body.key_profile(name)
+    revoked = service.keeper.body.revocations.get(name)
+    if revoked is None:
+        raise Usage(f'"{name}" is not revoked')
+    if revoked.wanted == "deleted":
+        raise Refused(f'the key of "{name}" was to be deleted', hint=f"run: awsvault add {name} --replace")
+    iam, place = service.aws.iam, {"partition": profile.partition, "region": profile.region}
+    if call["via"] is not None:
+        signer = await _via(service, call["via"], profile)
+        user = {"user_name": _user_name(profile), "access_key_id": profile.key.access_key_id, "active": True}
+        await asyncio.to_thread(iam.set_key_active, signer.credentials, **place, **user)  # type: ignore[arg-type]
+    else:
+        try:
+            await asyncio.to_thread(iam.who_am_i, of_key(profile.key), **place)  # type: ignore[arg-type]
+        except AwsFailed as error:
+            if error.details.get("aws_code") not in UNKNOWN_KEY:
+                raise
+            hint = f"activate it in the IAM console, or run: awsvault revoke {name} --undo --via PROFILE"
+            raise AwsFailed(f'the key of "{name}" is still inactive', hint=hint) from None
+    await service.save(lambda body: _served_again(body, name, revoked))
+    call.audit["key"] = profile.key.access_key_id
+    ends = revoked.asked_at + revocation.DENIED_AHEAD
+    is_denied = SESSIONS in revoked.done and service.clock.now() < ends
+    notes = [f"sessions that are made before {iso(ends)} are denied everything, too"] if is_denied else []
+    return {"profile": name, "access_key_id": profile.key.access_key_id, "notes": notes}
+
+
+def _served_again(body: Body, name: str, revoked: Revocation) -> Body:
+    """Without the MFA sessions that were denied everything: for hours they would be served."""
+    alive = {
+        device: session
+        for device, session in body.mfa_sessions.items()
+        if not (SESSIONS in revoked.done and device[0] in revoked.key_ids)
+    }
+    return replace(body.with_revocation(name, None), mfa_sessions=alive)
+
+
+def _told(
+    service: Service,
+    call: Call,
+    body: Body,
+    outcomes: Mapping[str, Outcome],
+    names: Iterable[str],
+    notes: list[str],
+) -> Frame:
+    """The answer; `body` knows of the outcomes, and the vault may be locked by now."""
+    broker = service.broker_if_used
+    answer = report(body, outcomes, broker.alive() if broker else (), service.clock.now(), sorted(names))
+    found = answer["profiles"]
+    failed = [item["profile"] for item in found if item["missing"]]
+    wants_code = [name for name in failed if body.key_profile(name).mfa_serial]
+    call.audit["keys"] = {key["access_key_id"]: key["became"] for item in found for key in item["keys"]}
+    call.audit["failed"] = failed
+    more = [f"a code may help: awsvault mfa {name}" for name in wants_code]
+    return {**answer, "failed": len(failed), "notes": [*notes, *more]}
+
+
+# --- what is wanted
+
+
+def _asked(
+    service: Service, profiles: Iterable[KeyProfile], *, delete: bool, deny: bool
+) -> dict[str, Revocation]:
+    body, now = service.keeper.body, service.clock.now()
+    return {
+        profile.name: revocation.asked(
+            body.revocations.get(profile.name),
+            [key.access_key_id for key in held_keys(body, profile)],
+            delete=delete,
+            deny=deny and not profile.is_root,
+            now=now,
+        )
+        for profile in profiles
+    }
+
+
+def _with(wanted: Mapping[str, Revocation], body: Body) -> Body:
+    for name, revoked in wanted.items():
+        if name in body.profiles:
+            body = body.with_revocation(name, revoked)
+    return body
+
+
+def _as_before(before: Mapping[str, Revocation], outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """The deny of last time holds where the key was not active since: it can have made no session."""
+    found = dict(outcomes)
+    for name, outcome in outcomes.items():
+        ends = [outcome.done.get(key_id) for key_id in before[name].key_ids] if name in before else []
+        if ends and SESSIONS in before[name].done and all(end in ("unusable", "gone") for end in ends):
+            left = {step: failure for step, failure in outcome.failures.items() if step != SESSIONS}
+            found[name] = replace(outcome, done={SESSIONS: "denied", **outcome.done}, failures=left)
+    return found
+
+
+def _sharing(body: Body, revoked: Revocation) -> list[str]:
+    """The profiles that own one of these keys: nobody forbids to add a key twice."""
+    return [
+        profile.name
+        for profile in body.profiles.values()
+        if isinstance(profile, KeyProfile) and profile.key.access_key_id in revoked.key_ids
+    ]
+
+
+def _user_name(profile: KeyProfile) -> str:
+    name = chain.user_name(profile)
+    if name is None:
+        raise Usage(f'whose key "{profile.name}" has is not known, or it is a root user\'s')
+    return name
+
+
+# --- who signs
+
+
+async def _via(service: Service, name: object, target: KeyProfile) -> Signer:
+    """Another profile's rights: its key, its MFA session or its role."""
+    profile = service.keeper.body.profile(check_name(name))
+    _check_via(profile, target)
+    service.check_served(profile)
+    step = chain.session_of(service.keeper.body, profile, service.durations)
+    is_same_user = isinstance(profile, KeyProfile) and profile.arn is not None and profile.arn == target.arn
+    if isinstance(profile, KeyProfile) and not chain.mfa_of(step):  # a session without MFA may not ask IAM
+        credentials, ends_itself = of_key(profile.key), False
+    else:
+        try:
+            session = await service.broker.session(step)
+        except MfaNeeded:
+            raise code_needed(profile.name) from None
+        credentials, ends_itself = session.credentials, is_same_user
+    account = profile.account
+    if account is None:
+        place = {"partition": profile.partition, "region": profile.region}
+        account = (await asyncio.to_thread(service.aws.iam.who_am_i, credentials, **place)).account  # type: ignore[arg-type]
+        _check_account(profile.name, account, target)
+    own_key = profile.key.access_key_id if isinstance(profile, KeyProfile) and is_same_user else None
+    return Signer(credentials, own_key, ends_itself, account)
+
+
+def _check_via(profile: Profile, target: KeyProfile) -> None:
+    if profile.name == target.name:
+        raise Usage("--via names another profile, whose rights are used")
+    if target.is_root:
+        raise Usage(
+            "a root user's key can be revoked by itself only", hint="leave out --via, or use the console"
+        )
+    if profile.partition != target.partition:
+        raise Usage(f'"{profile.name}" is in {profile.partition}, but "{target.name}" in {target.partition}')
+    if profile.account:
+        _check_account(profile.name, profile.account, target)
+
+
+def _check_account(name: str, account: str, target: KeyProfile) -> None:
+    if target.account and account != target.account:
+        raise Usage(f'"{name}" is of account {account}, but "{target.name}" of {target.account}')
