@@ -14,7 +14,14 @@ from typing import Any, TextIO
 from vaultd.wire.errors import printable
 
 BAR_WIDTH = 8
-STYLES = {"ok": "green", "due": "yellow", "overdue": "bold red", "unverified": "dim"}
+STYLES = {
+    "ok": "green",
+    "due": "yellow",
+    "overdue": "bold red",
+    "unverified": "dim",
+    "revoked": "dim",
+    "revoking": "bold red",
+}
 
 
 def answer(text: str) -> None:

@@ -55,12 +55,19 @@ A person without these rights: let an administrator make the second key, then aw
 awsvault snooze PROFILE puts the reminder off.
 """,
     "revoke": """\
-Taking a key out of use by hand: deactivate it in the IAM console (which can be undone), look whether anything breaks,
-then delete it there and run: awsvault remove PROFILE
+Taking a key out of use:
 
-A key that leaked: deactivate it at once. Sessions that were made from it live on, for up to 36 hours; attach an inline
-policy to the user that denies everything where aws:TokenIssueTime is before now. A root key: delete it, AWS advises to
-have none.
+    awsvault revoke PROFILE             sets it inactive, which can be undone: --undo
+    awsvault revoke PROFILE --sessions  for a key that leaked: denies everything to its user's sessions, too
+    awsvault revoke PROFILE --delete    for one that nobody needs any more
+    awsvault panic                      every key of the vault, and locks it
+
+It needs iam:UpdateAccessKey (or iam:DeleteAccessKey), and with --sessions iam:PutUserPolicy, for the key's own user. A key
+without them, or one that AWS has quarantined, needs another profile's rights: --via PROFILE. By hand, in the IAM console:
+deactivate the key; attach an inline policy to the user that denies everything where aws:TokenIssueTime is before now. Sessions of roles are not reached by that: each role has "Revoke active sessions". They live 12 hours at most, the
+user's own up to 36. A root key: delete it, AWS advises to have none.
+
+The policy, awsvault-deny-older-sessions, stays on the user; it harms nothing that is made later.
 """,
     "damaged": """\
 The vault file is not what was written, or its header was changed. It was not touched.

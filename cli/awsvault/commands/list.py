@@ -63,7 +63,10 @@ def _row(profile: dict[str, Any]) -> list[Cell]:
         Cell("") if is_role else output.age_bar(profile["age_days"], max_days(profile), status),
         Cell(_ago(_last_use(profile))),
         Cell("" if is_role else str(profile["rotate_by"])[:10]),
-        Cell(f"rotation: {rotation['state']}" if rotation else status, output.STYLES.get(status, "")),
+        Cell(
+            f"rotation: {rotation['state']}" if rotation and not profile["revocation"] else status,
+            output.STYLES.get(status, ""),
+        ),
     ]
 
 

@@ -11,6 +11,7 @@ from awsvault import launch, output
 from awsvault.commands import home_of, new_app
 from vaultd.wire import client
 from vaultd.wire.errors import DaemonHung, DaemonUnreachable, NoVault, VaultError
+from vaultd.wire.protocol import Frame
 
 app = new_app()
 
@@ -33,6 +34,11 @@ def lock(home: str | None) -> None:
     except (NoVault, DaemonUnreachable) as error:
         _nobody_listens(home, error)
         return
+    await_lock(home, before)
+
+
+def await_lock(home: str | None, before: Frame) -> None:
+    """Until the image of `before` (an answer to `status`) is gone. Raises DaemonHung."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         if _is_gone(int(before["pid"])):

@@ -42,6 +42,7 @@ FACTS = (
     ("in AWS", "used_in_aws_at"),
     ("rotate by", "rotate_by"),
     ("by itself", "auto_rotate"),
+    ("revocation", "revocation"),
     ("snoozed", "snoozed_until"),
     ("status", "status"),
 )
