@@ -9,6 +9,7 @@ from tests.vaults import NOW, key_profile
 from vaultd.core import canonical, forgotten
 from vaultd.core.keys import Key
 from vaultd.core.records import Body
+from vaultd.core.revocation import Revocation, Wanted
 from vaultd.core.rotation import PROMOTED, Rotation, State
 from vaultd.core.rows import decode, encode
 from vaultd.core.secret import Secret
@@ -45,6 +46,15 @@ def test_a_replaced_key_is_found_too_and_one_that_comes_back_is_not_forgotten_an
 def test_what_a_rotation_deleted_is_not_alive(state: State) -> None:
     before = rotating(state)
     assert {} == forgotten.noted(before, before.with_rotation("dev", None), REVISION).forgotten
+
+
+@pytest.mark.parametrize("wanted", ["inactive", "deleted"])
+def test_what_a_revocation_deleted_is_not_alive(wanted: Wanted) -> None:
+    key_id = DEV.key.access_key_id
+    revoked = Revocation((key_id,), wanted, deny=False, asked_at=NOW).after((key_id,), "")
+    before = Body({"dev": DEV}).with_revocation("dev", revoked)
+    gone = forgotten.noted(before, before.without("dev"), REVISION).forgotten
+    assert ({} if wanted == "deleted" else {key_id: REVISION}) == gone
 
 
 @pytest.mark.parametrize("state", ["created", "grace", "deleting"])

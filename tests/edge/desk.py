@@ -97,6 +97,9 @@ class Desk:
             self.service.rotator.tick()
         while rotating := list(self.service.rotator._tasks):
             await asyncio.gather(*rotating)
+        self.service.revoker.look()
+        while resuming := self.service.revoker._resuming:
+            await resuming
 
     async def raw(self, line: bytes) -> Any:
         return json.loads(await self.handlers.answer(line, ME, self.send))

@@ -207,6 +207,20 @@ def test_an_mfa_session_signs_and_ends_itself_last(desk: Office, fake: FakeAws, 
     run(scenario)
 
 
+def test_an_mfa_session_lives_on_until_it_is_over(desk: Office, fake: FakeAws, key: AccessKey) -> None:
+    device = fake.add_mfa(key.user)
+
+    async def scenario() -> None:
+        await (await desk.opened()).add("dev", key, mfa_serial=device.serial)
+        await desk.ask("mfa", profile="dev", code=device.code(fake.clock.now()))
+        (lives,) = (await desk.ask("revoke", profile="dev"))["sessions"]
+        assert ("dev", "mfa") == (lives["profile"], lives["kind"])
+        desk.now += timedelta(hours=13)
+        assert [] == (await desk.ask("revoke", profile="dev"))["sessions"]
+
+    run(scenario)
+
+
 def test_a_code_finishes_what_a_key_alone_may_not(desk: Office, fake: FakeAws, key: AccessKey) -> None:
     device = fake.add_mfa(key.user)
 

@@ -85,3 +85,5 @@ class Runs:
         told = after or before
         if told and (after is None or before is None or after.state != before.state):
             self.journal(name, after.state if after else "closed", run=told.run, key=told.key_ids[-1])
+        if after:
+            self.profile(name)  # it may have been revoked while AWS was asked

@@ -132,7 +132,10 @@ class Service:
             steps,
             Start(runs, steps, this_host(self.places.vault)),
             periods=lambda p: terms.periods(p, self.settings, self.durations),
-            is_due=lambda p: terms.is_due(self.keeper.body, p, self.settings, self.clock.now()),
+            is_due=lambda p: (
+                p.name not in self.keeper.body.revocations
+                and terms.is_due(self.keeper.body, p, self.settings, self.clock.now())
+            ),
         )
         self.revoker = Revoker(self.keeper, self.clock, lambda: self.aws, self._kept_session)
 
