@@ -135,33 +135,30 @@ class Reminder:
 
     def text(self, now: datetime) -> str:
         """What is the matter with the profile's key, without its name."""
-        match self.what:
-            case "rotate-due":
-                by = self.by or self.since
-                return f"the key is to be rotated by {by:%Y-%m-%d} ({_days(by - now)} left)"
-            case "rotate-overdue":
-                return (
-                    f"the key is overdue for rotation since {self.since:%Y-%m-%d} ({_days(now - self.since)})"
-                )
-            case "rotation-open":
-                note = f": {printable(self.note)}" if self.note else ""
-                return f"a rotation is open and does not go on since {self.since:%Y-%m-%d}{note}"
-            case "left-behind":
-                machine = printable(self.note) or "another machine"
-                return f"{machine} rotated the key on {self.since:%Y-%m-%d}: this vault holds the old one, which will end"
-            case "plaintext":
-                return f"a key lies in plain text in {printable(self.note)}, and beats the vault's"
-            case "hook-changed":
-                return f"{printable(self.note)} called awsvault and calls another program now"
-            case "revocation-open":
-                note = f": {printable(self.note)}" if self.note else ""
-                return f"the key is not revoked in all that was asked on {self.since:%Y-%m-%d}{note}"
-            case "unused":
-                return f"the key counts as unused since {self.since:%Y-%m-%d}: is it needed?"
-            case "root-key":
-                return "this is a root key, which may do everything: AWS advises to have none"
-            case "quarantined":
-                return f"AWS has quarantined the key's user (seen {self.since:%Y-%m-%d}): the key has leaked"
+        by, note = self.by or self.since, printable(self.note)
+        return _TEXTS[self.what].format(
+            since=f"{self.since:%Y-%m-%d}",
+            by=f"{by:%Y-%m-%d}",
+            left=_days(by - now),
+            ago=_days(now - self.since),
+            note=note,
+            also=f": {note}" if note else "",
+            machine=note or "another machine",
+        )
+
+
+_TEXTS: Final[Mapping[What, str]] = {
+    "rotate-due": "the key is to be rotated by {by} ({left} left)",
+    "rotate-overdue": "the key is overdue for rotation since {since} ({ago})",
+    "rotation-open": "a rotation is open and does not go on since {since}{also}",
+    "left-behind": "{machine} rotated the key on {since}: this vault holds the old one, which will end",
+    "revocation-open": "the key is not revoked in all that was asked on {since}{also}",
+    "plaintext": "a key lies in plain text in {note}, and beats the vault's",
+    "hook-changed": "{note} called awsvault and calls another program now",
+    "unused": "the key counts as unused since {since}: is it needed?",
+    "root-key": "this is a root key, which may do everything: AWS advises to have none",
+    "quarantined": "AWS has quarantined the key's user (seen {since}): the key has leaked",
+}
 
 
 def _days(span: timedelta) -> str:

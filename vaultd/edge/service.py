@@ -12,20 +12,19 @@ from typing import Any
 
 from vaultd.core import adopt, chain, policy, revocation
 from vaultd.core import rotation_terms as terms
-from vaultd.core.chain import Durations, KeyStep, SessionStep
+from vaultd.core.chain import Durations
 from vaultd.core.envelope import KdfCost
 from vaultd.core.exposure import Exposure
 from vaultd.core.policy import Settings
-from vaultd.core.records import Body, KeyProfile, Profile
-from vaultd.core.sessions import Credentials, Session, of_key
+from vaultd.core.records import Body, Profile
 from vaultd.edge import log
 from vaultd.edge.audit import Audit
 from vaultd.edge.aws import Aws
 from vaultd.edge.broker import Broker
 from vaultd.edge.clock import Clock
 from vaultd.edge.inspector import Inspector
-from vaultd.edge.issuer import Issuer
 from vaultd.edge.keeper import Keeper
+from vaultd.edge.links import Links
 from vaultd.edge.mfa import Mfa
 from vaultd.edge.notify import Notifier
 from vaultd.edge.places import Places, this_host
@@ -36,7 +35,7 @@ from vaultd.edge.rotation_start import Start
 from vaultd.edge.rotation_steps import Steps
 from vaultd.edge.rotator import Rotator
 from vaultd.edge.watch import Watcher
-from vaultd.wire.errors import AwsFailed, Locked, StorageFailed, Usage
+from vaultd.wire.errors import Locked, StorageFailed, Usage
 
 REFUSALS_KEPT = 20
 
@@ -57,15 +56,6 @@ class Guesses:
 
     def right(self) -> None:
         self.failures = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """What talks to AWS: made when it is first wanted, and anew when the settings change."""
-
-    aws: Aws
-    mfa: Mfa
-    broker: Broker
 
 
 @dataclass(slots=True)
@@ -93,6 +83,7 @@ class Service:
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     started: float = 0.0
     watcher: Watcher = field(init=False)
+    links: Links = field(init=False)
     reminding: Reminding = field(init=False)
     rotator: Rotator = field(init=False)
     pause: Callable[[float], Awaitable[None]] = (
@@ -100,10 +91,18 @@ class Service:
     )  # between two questions to AWS; tests have no time
     _replaced_by: str | None = None
     revoker: Revoker = field(init=False)
-    _links: Links | None = None
     _warming: "asyncio.Task[None] | None" = None  # held, or the loop may drop it half done
 
     def __post_init__(self) -> None:
+        self.links = Links(
+            self.make_aws,
+            lambda: self.settings,
+            lambda: self.durations,
+            lambda: self.keeper.body,
+            self._save_mfa,
+            self.clock,
+            self.notifier,
+        )
         self.watcher = Watcher(self.places.aws, self.clock.now, self._exposed)
         self.reminding = Reminding(
             keeper=self.keeper,
@@ -119,14 +118,14 @@ class Service:
         )
         steps = Steps(
             iam=lambda: self.aws.iam,
-            sign=self._signer,
+            sign=self.links.signer,
             now=self.clock.now,
             boottime=self.clock.boottime,
             regions=lambda p: terms.regions(self.keeper.body, p, self.settings.aws.region),
             handed_out_for=lambda: timedelta(seconds=self.settings.serve.lease),
             pause=self.pause,
         )
-        runs = Runs(self.keeper, self.clock, self._journal, self._forget, self.keep)
+        runs = Runs(self.keeper, self.clock, self._journal, self.links.forget, self.keep)
         self.rotator = Rotator(
             runs,
             steps,
@@ -137,18 +136,7 @@ class Service:
                 and terms.is_due(self.keeper.body, p, self.settings, self.clock.now())
             ),
         )
-        self.revoker = Revoker(self.keeper, self.clock, lambda: self.aws, self._kept_session)
-
-    @property
-    def links(self) -> Links:
-        if self._links is None:
-            aws = self.make_aws(self.settings)
-            mfa = Mfa(
-                aws, lambda: self.keeper.body, self._save_mfa, self.clock.now, self.notifier.code_wanted
-            )
-            issuer = Issuer(aws, self._key_of, mfa.session, self._key_before)
-            self._links = Links(aws, mfa, Broker(issuer.issue, self.clock.now))
-        return self._links
+        self.revoker = Revoker(self.keeper, self.clock, lambda: self.aws, self.links.kept_session)
 
     @property
     def aws(self) -> Aws:
@@ -164,22 +152,7 @@ class Service:
 
     @property
     def broker_if_used(self) -> Broker | None:
-        return self._links.broker if self._links else None
-
-    def _key_of(self, step: KeyStep) -> Credentials:
-        """The key that the step means, if it still is the profile's, or serves out its grace."""
-        body = self.keeper.body
-        key = body.key_profile(step.profile).key
-        if key.access_key_id == step.access_key_id:
-            return of_key(key)
-        before = body.key_before(key.access_key_id)
-        if before is None or before.access_key_id != step.access_key_id:
-            raise AwsFailed(f'the key of "{step.profile}" was changed meanwhile', hint="try again")
-        return of_key(before)
-
-    def _key_before(self, step: KeyStep) -> Credentials | None:
-        before = self.keeper.body.key_before(step.access_key_id)
-        return of_key(before) if before else None
+        return self.links.broker_if_used
 
     async def check_vault_file(self) -> None:
         """Somebody else may write where the vault lies: a person is told, and nothing is loaded."""
@@ -201,15 +174,6 @@ class Service:
         self._record("watch", adopt.fit_name(found.profile), found.thing, where=where)
         self.reminding.look_again()
 
-    async def _signer(self, profile: KeyProfile) -> Credentials:
-        """What signs calls to IAM for this profile: a session with MFA where there is one, else its key."""
-        if profile.mfa_serial:
-            step = SessionStep(chain.key_step(profile), self.durations.mfa, profile.mfa_serial)
-            session = await self.mfa.signer(step)
-            if session:
-                return session
-        return of_key(profile.key)
-
     def _journal(self, profile: str, event: str, **facts: object) -> None:
         """What a rotation did, whether a person asked for it or time: in the audit and in the log."""
         log.say(f"rotation of {profile}: {event}")
@@ -220,15 +184,6 @@ class Service:
         with contextlib.suppress(StorageFailed):  # it goes on; status says that the audit fails
             self.audit.append({"at": at, "op": op, "profile": profile, "verdict": verdict, **facts})
             self.audit.sync_soon()
-
-    def _forget(self, profile: str) -> None:
-        if self.broker_if_used:
-            self.broker.forget(profile)
-
-    def _kept_session(self, profile: KeyProfile) -> Session | None:
-        """The MFA session of a key that was paid for with a code already."""
-        step = chain.mfa_of(chain.session_of(self.keeper.body, profile, self.durations))
-        return self.mfa.kept(step) if step else None
 
     def check_served(self, profile: Profile) -> None:
         """Raise Refused when the key behind it is revoked. What waits for AWS then is dropped by the broker, or asks again."""
@@ -265,7 +220,7 @@ class Service:
     def use_settings(self, settings: Settings) -> None:
         self.settings = settings
         self.audit.fsync = settings.audit.fsync
-        self._links = None
+        self.links.reset()
 
     async def save(self, change: Callable[[Body], Body]) -> None:
         """Change the vault; the times of use that gathered meanwhile go along."""
