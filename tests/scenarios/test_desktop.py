@@ -29,7 +29,7 @@ def test_the_daemon_notifies_once_a_day_through_locks_and_louder_when_overdue(
     daemons: DaemonFactory, tmp_path: Path
 ) -> None:
     program, shown = tmp_path / "notify-send", tmp_path / "shown"
-    program.write_text(f'#!/bin/sh\nenv > {tmp_path}/env\necho "$*" >> {shown}\n')
+    program.write_text(f'#!/bin/sh\nenv >> {tmp_path}/env\necho "$*" >> {shown}\n')
     program.chmod(0o755)
     tmp_path.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CREDENTIALS_DIRECTORY": "/x", "DISPLAY": ":7"}
