@@ -39,5 +39,11 @@ def test_a_line_is_printable_and_bounded_whatever_it_is_made_of() -> None:
     assert line.isprintable()
 
 
+def test_of_a_line_that_is_too_long_what_to_do_next_is_whole() -> None:
+    line = VaultError("y" * 1000, hint="run: awsvault status").line
+    assert line.endswith("y...; run: awsvault status")
+    assert len(f"awsvault: {line}\n") == MAX_LINE
+
+
 def test_printable_keeps_one_line_of_plain_text() -> None:
     assert printable("a\tb\r\nc\u00e9\x7f") == "a?b??c??"

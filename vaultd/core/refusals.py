@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from vaultd.core.sessions import Credentials
-from vaultd.wire.errors import AwsFailed, ClientClockSkewed, MfaRefused, printable
+from vaultd.wire.errors import AwsFailed, ClientClockSkewed, MfaRefused, cut, printable
 
 MAX_QUOTED = 140  # characters of AWS's own words: the rest of the 300-byte line is ours
 MAX_ARN = 80  # two of them, a permission and a hint must fit as well
@@ -130,7 +130,7 @@ def _of_session_calls(refusal: Refusal, credentials: Credentials) -> tuple[str, 
             "use fewer, or a managed policy",
         )
     if refusal.code == "MalformedPolicyDocument":
-        return f"AWS does not take the session policy ({_cut(said, MAX_QUOTED)})", ""
+        return f"AWS does not take the session policy ({cut(said, MAX_QUOTED)})", ""
     return None
 
 
@@ -138,11 +138,11 @@ def _denied_role(refusal: Refusal, said: str, role: str) -> tuple[str, str]:
     """Who asked, for which role, and which permission is missing: AWS's words hold the first and the last."""
     found = _DENIAL.match(said)
     if found is None:
-        return f"{refusal.action} is refused for {role} (AWS: {_cut(said, MAX_QUOTED)})", ""
+        return f"{refusal.action} is refused for {role} (AWS: {cut(said, MAX_QUOTED)})", ""
     who, permission, reason = _short(found[1]), found[2], found[3]
     message = f"{who} is not allowed {permission} on {role}"
     if reason.startswith("with an explicit deny"):
-        return f"{message} ({_cut(reason, 90)})", ""
+        return f"{message} ({cut(reason, 90)})", ""
     if "no identity-based policy" in reason:
         return message, "its own policies must allow it"
     if permission != "sts:AssumeRole":
@@ -160,7 +160,7 @@ def _word(code: str) -> str:
 
 
 def _quoted(refusal: Refusal, credentials: Credentials) -> str:
-    return _cut(_clean(refusal, credentials), MAX_QUOTED)
+    return cut(_clean(refusal, credentials), MAX_QUOTED)
 
 
 def _clean(refusal: Refusal, credentials: Credentials) -> str:
@@ -169,10 +169,6 @@ def _clean(refusal: Refusal, credentials: Credentials) -> str:
         if secret:
             text = text.replace(secret.reveal(), "[hidden]")
     return printable(text)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def _skew(refusal: Refusal) -> str | None:

@@ -58,15 +58,23 @@ class VaultError(Exception):
 
     @property
     def line(self) -> str:
-        """What happened and what to do next, in one printable line of at most MAX_LINE bytes."""
-        text = printable(f"{self.message}; {self.hint}" if self.hint else self.message)
+        """What happened and what to do next, in one printable line of at most MAX_LINE bytes.
+
+        Of a long one the end of what happened is cut: what to do next is of no use in part.
+        """
         room = MAX_LINE - len("awsvault: \n")
-        return text if len(text) <= room else text[: room - 3] + "..."
+        end = cut(printable(f"; {self.hint}"), room * 2 // 3) if self.hint else ""
+        return f"{cut(printable(self.message), room - len(end))}{end}"
 
 
 def printable(text: str) -> str:
     """Plain ASCII on one line: what a terminal, a log or an SDK's error can show without obeying it."""
     return "".join(c if " " <= c <= "~" else "?" for c in text)
+
+
+def cut(text: str, length: int) -> str:
+    """The text, or as much of it as there is room for, which shows that it was cut."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 class Usage(VaultError):
