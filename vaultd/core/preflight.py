@@ -36,7 +36,8 @@ HELPFUL: Final[Mapping[str, str]] = MappingProxyType(
 #: As AWS says it when it is asked: perhaps an MFA session is what is missing.
 _DENIED: Final[dict[str, object]] = {"aws_code": "AccessDenied"}
 _CLAIM = re.compile(
-    r"(?P<run>[0-9a-f]{16}) (?P<host>[A-Za-z0-9._-]{1,63}:[0-9a-f]{8}) (?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\Z"
+    r"(?P<run>[0-9a-f]{16}) (?P<host>[A-Za-z0-9._-]{1,63}:[0-9a-f]{8}) (?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\Z",
+    re.ASCII,
 )
 
 
@@ -49,7 +50,7 @@ class Claim:
     at: datetime
 
     def __str__(self) -> str:
-        return f"{self.run} {self.host} {self.at:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{self.run} {self.host} {self.at.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
     @property
     def machine(self) -> str:
