@@ -59,12 +59,23 @@ def test_each_code_has_its_words(code: str, status: int, line: str) -> None:
     )
 
 
-def test_denial_names_the_action_and_quotes_aws() -> None:
-    line = explain(refusal("AccessDenied", DENIAL), KEY, where="aws").line
-    assert line.startswith(
-        "sts:GetSessionToken is not allowed to the key ...MPLE (AWS: User: arn:aws:iam::123456789012:"
-    )
-    assert len(line) < 290
+@pytest.mark.parametrize(
+    ("said", "quoted"),
+    [
+        (
+            DENIAL,
+            "on resource: arn:aws:iam::123456789012:user/alice with an explicit deny in an identity-based policy",
+        ),
+        ("User: arn:aws:iam::1:user/a is not authorized to perform: iam:X because of it", "because of it"),
+        ("User: arn:aws:iam::1:user/a is not authorized to perform: iam:X", None),
+        ("Cannot call GetSessionToken with session credentials", None),
+        ("", None),
+    ],
+)
+def test_denial_names_the_action_and_quotes_what_aws_says_beyond_it(said: str, quoted: str | None) -> None:
+    line = explain(refusal("AccessDenied", said), KEY, where="aws").line
+    reason = said if quoted is None else quoted
+    assert f"sts:GetSessionToken is not allowed to the key ...MPLE (AWS: {reason})" == line
 
 
 def test_session_without_mfa_is_told_so() -> None:

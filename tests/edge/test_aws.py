@@ -217,7 +217,7 @@ def test_expired_session_is_told(aws: Aws, fake: FakeAws, key: AccessKey) -> Non
 def test_denied_action_is_named(aws: Aws, fake: FakeAws, alice: User, key: AccessKey) -> None:
     fake.deny(alice, "sts:GetSessionToken")
     with pytest.raises(
-        AwsFailed, match=r"^sts:GetSessionToken is not allowed to the key .* \(AWS: User: arn:aws"
+        AwsFailed, match=r"^sts:GetSessionToken is not allowed to the key .* \(AWS: on resource: arn:aws"
     ) as caught:
         make_session(aws, key)
     assert "AccessDenied" == caught.value.details["aws_code"]

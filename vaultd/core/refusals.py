@@ -40,6 +40,8 @@ _WRONG_DEVICE = "verify your MFA serial number"
 _DENIAL = re.compile(
     r"User: (arn:[!-~]+) is not authorized to perform: (sts:[A-Za-z]{1,40})(?: on resource: [!-~]+)? ?(.*)"
 )
+#: How most denials begin: with whose key it is and what was asked. Why comes after that.
+_SAID_ALREADY = re.compile(r"\AUser: arn:[!-~]+ is not authorized to perform: [A-Za-z0-9:-]+ (?=\S)")
 _PACKED = re.compile(r"consumes ([0-9]{1,6})%")
 
 
@@ -97,7 +99,8 @@ def _words(refusal: Refusal, credentials: Credentials, where: str) -> tuple[str,
     if code in EXPIRED:
         return f"the session {key} has expired", "try again"
     if code in DENIED:
-        return f"{action} is not allowed to the key {key} (AWS: {_quoted(refusal, credentials)})", ""
+        reason = cut(_SAID_ALREADY.sub("", _clean(refusal, credentials), 1), MAX_QUOTED)
+        return f"{action} is not allowed to the key {key} (AWS: {reason})", ""
     if code in THROTTLED:
         return f"AWS is throttling {action}", "try again in a minute"
     if code == "RegionDisabledException":
