@@ -5,8 +5,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from tests.edge.desk import Desk
 from tests.fake_aws import AccessKey, FakeAws, User
@@ -15,7 +16,7 @@ from vaultd.core.rotation import Rotation
 from vaultd.edge.aws import Aws
 
 DAY = 24.0  # hours
-Test = Callable[["RotationStage"], Coroutine[Any, Any, None]]
+_P = ParamSpec("_P")
 
 
 @dataclass
@@ -55,11 +56,34 @@ class RotationStage:
         assert reply.get("ok"), reply
         return self.fake.world.keys[self.served]
 
+    async def refused(self, name: str = "dev", **fields: Any) -> tuple[int, str]:
+        """Exit status and line of a rotation that must be refused."""
+        error = (await self.rotate(name, **fields))["error"]
+        assert error["line"].isprintable()
+        return error["exit"], error["line"]
+
+    async def show(self, name: str = "dev") -> Any:
+        return (await self.desk.ask("show", profile=name))["profile"]
+
+    async def waits(self) -> str:
+        """For what, as `rotate --status` and `due` both say; "" when it does not."""
+        text = (await self.show())["rotation"]["waits"] or ""
+        (item,) = [
+            item for item in (await self.desk.ask("due"))["items"] if item["what"] == "rotation-open"
+        ] or [{"text": ""}]
+        assert item["text"].endswith(text)
+        return text
+
     async def pass_time(self, *, hours: float, step: float = 1.0) -> None:
         """The daemon's timer goes on meanwhile."""
         while hours > 0:
             await self.desk.tick(hours=min(step, hours))
             hours -= step
+
+    async def see_through(self) -> None:
+        """Past the grace, past the soak, and once more: what had to wait is tried again within the hour."""
+        for hours in (DAY + 1, 7 * DAY + 1, 2):
+            await self.desk.tick(hours=hours)
 
     async def relocked(self) -> None:
         """Locked and unlocked, or crashed and started: nothing but the files goes over."""
@@ -89,19 +113,19 @@ class RotationStage:
         return sum(call.outcome == "ok" for call in self.fake.calls(action))
 
 
-def play(test: Test) -> Callable[[RotationStage], None]:
+def play(test: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, None]:
     """An async test, in a loop of its own, which must have had nothing to complain of."""
 
-    async def watched(stage: RotationStage) -> list[dict[str, Any]]:
+    async def watched(*args: _P.args, **kwargs: _P.kwargs) -> list[dict[str, Any]]:
         complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
-        await test(stage)
+        await test(*args, **kwargs)
         return complaints
 
-    def played(stage: RotationStage) -> None:
-        assert [] == asyncio.run(watched(stage))
+    @wraps(test)
+    def played(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        assert [] == asyncio.run(watched(*args, **kwargs))
 
-    played.__name__, played.__doc__ = test.__name__, test.__doc__
     return played
 
 

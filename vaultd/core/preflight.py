@@ -13,9 +13,11 @@ from types import MappingProxyType
 from typing import Final
 
 from vaultd.core.probes import Right
+from vaultd.core.records import KeyProfile
+from vaultd.core.refusals import DENIED
 from vaultd.core.replies import Identity, LastUsed, ListedKey
 from vaultd.core.rotation import CLAIM_HOLDS
-from vaultd.wire.errors import AwsFailed, Refused, Usage, printable
+from vaultd.wire.errors import AwsFailed, MfaRefused, Refused, Usage, printable
 
 TAG: Final = "awsvault-rotation"
 KEYS_PER_USER: Final = 2  # IAM's own limit, which nobody can raise
@@ -73,6 +75,18 @@ def claim_of(tags: Mapping[str, str]) -> Claim | None:
 def stops(claim: Claim | None, host: str, now: datetime) -> bool:
     """Is another host at it, as far as the tag says?"""
     return claim is not None and claim.host != host and abs(now - claim.at) < CLAIM_HOLDS
+
+
+def with_way_out(error: AwsFailed, profile: KeyProfile, *, has_session: bool) -> AwsFailed:
+    """A denial, and who can give what is missing; any other error as it is. `has_session`: was it signed by an MFA session?"""
+    if error.details.get("aws_code") not in DENIED or isinstance(error, MfaRefused):
+        return error
+    hint = error.hint or "let an administrator allow it; awsvault help rotate has the policy"
+    if profile.mfa_serial and not has_session:
+        hint = f"run: awsvault mfa {profile.name}"
+    elif not profile.mfa_serial and "explicit deny" in error.message:
+        hint = f"{hint}; where MFA is what is missing: awsvault edit {profile.name} --mfa-serial ARN"
+    return AwsFailed(error.message, hint=hint, details=dict(error.details))
 
 
 @dataclass(frozen=True, slots=True)

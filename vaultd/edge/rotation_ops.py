@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operation `rotate`: the plan, a rotation up to its promotion, a push, the way back."""
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from vaultd.core import userpolicy
 from vaultd.core.fields import check_name
 from vaultd.core.keys import ACCESS_KEY_ID
 from vaultd.core.preflight import Found, Wanted
-from vaultd.core.records import KeyProfile
+from vaultd.core.records import Body, KeyProfile
 from vaultd.core.refusals import span
+from vaultd.core.roles import RoleProfile
 from vaultd.core.rotation import PROMOTED
 from vaultd.edge.calls import Call
 from vaultd.edge.service import Service
@@ -17,26 +19,37 @@ from vaultd.edge.shown import iso, rotation_shown, shown
 from vaultd.wire.errors import AwsFailed, Usage, VaultError
 from vaultd.wire.protocol import Frame
 
+_UNCERTAIN: Final = "it is not known yet whether AWS made a key; the old one goes on serving"
+
 
 async def rotate(service: Service, call: Call) -> Frame:
     """Begin a rotation or go on with the open one, and say how far it came; `dry_run` says what would be done."""
     name = check_name(call["profile"])
-    profile = service.keeper.body.key_profile(name)
+    profile = _key_profile(service.keeper.body, name)
     wanted = _wanted(call)
     if call["dry_run"]:
         return {"plan": await _plan(service, profile, wanted)}
     epoch = service.keeper.epoch
+    notes: list[str] = []
     if call["rollback"]:
         await service.rotator.roll_back(name, call.progress)
     else:
-        await _rotated(service, name, wanted, call)
+        notes = await _rotated(service, name, wanted, call)
     service.keeper.check_epoch(epoch)
-    notes = []
-    if call["sessions"]:
-        notes.append(await _end_sessions(service, name))
     profile = service.keeper.body.key_profile(name)
     call.audit["key"] = profile.key.access_key_id
     return {"profile": shown(service, profile), "rotation": rotation_shown(service, profile), "notes": notes}
+
+
+def _key_profile(body: Body, name: str) -> KeyProfile:
+    """Raises NoSuchProfile, Usage."""
+    profile = body.profile(name)
+    if isinstance(profile, RoleProfile):
+        raise Usage(
+            f'"{name}" is a role and has no key of its own',
+            hint=f"rotate its source: awsvault rotate {profile.source}",
+        )
+    return profile
 
 
 def _wanted(call: Call) -> Wanted:
@@ -50,39 +63,62 @@ def _wanted(call: Call) -> Wanted:
     return Wanted(replace=key_id, force=call["force"], hurry=call["now"])
 
 
-async def _rotated(service: Service, name: str, wanted: Wanted, call: Call) -> None:
-    """Raises AwsFailed when the new key is not served at the end, or a rotation in a hurry came to a halt."""
+async def _rotated(service: Service, name: str, wanted: Wanted, call: Call) -> list[str]:
+    """Notes on what else was done. Raises AwsFailed when the new key is not served, or less was done than was asked for."""
+    failures: list[AwsFailed] = []
     try:
         run = await service.rotator.rotate(name, wanted, call.progress)
     except AwsFailed as error:
-        stands = service.keeper.is_unlocked and service.keeper.body.rotations.get(name)
-        if stands and stands.state in PROMOTED:
-            raise AwsFailed(
-                f"the new key is served, but {error.message}",
-                hint="vaultd goes on by itself; awsvault rotate --status",
-                details=dict(error.details),
-            ) from None
-        raise
-    if run and run.state not in PROMOTED:
-        raise AwsFailed(
-            run.waits or "it is not known yet whether AWS made a key; the old one goes on serving",
-            hint="" if run.waits else "vaultd finds out; awsvault rotate --status",
-        )
+        run = service.keeper.body.rotations.get(name) if service.keeper.is_unlocked else None
+        if run is None or run.state not in PROMOTED:
+            raise
+        hint = "vaultd goes on by itself; awsvault rotate --status"
+        failures.append(AwsFailed(error.message, hint=hint, details=dict(error.details)))
+    else:
+        if run and (run.state not in PROMOTED or (run.waits and (run.hurry or run.force))):
+            hint = "" if run.waits else "vaultd finds out; awsvault rotate --status"
+            failures.append(AwsFailed(run.waits or _UNCERTAIN, hint=hint))
+        if run and run.state not in PROMOTED:
+            raise failures[0]
+    notes = await _end_sessions(service, name, failures) if call["sessions"] else []
+    if failures:
+        raise _halfway(failures, is_over=run is None)
+    return notes
 
 
-async def _end_sessions(service: Service, name: str) -> str:
-    """Everything that was signed in for before this moment; what AWS hands out from here on is none of it."""
+def _halfway(failures: list[AwsFailed], *, is_over: bool) -> AwsFailed:
+    """What was not done, after what was."""
+    done = "the old key is gone" if is_over else "the new key is served"
+    first, *more = failures
+    also = "; the sessions made before were not ended" if more else ""
+    return AwsFailed(f"{done}, but {first.message}{also}", hint=first.hint, details=dict(first.details))
+
+
+async def _end_sessions(service: Service, name: str, failures: list[AwsFailed]) -> list[str]:
+    """All that were made before this moment; what AWS hands out from here on is none of them."""
     profile = service.keeper.body.key_profile(name)
+    key_id = profile.key.access_key_id
     user = await service.rotator.steps.user(profile)
     if user.name is None:
-        raise Usage(
-            "the root user has no policy that could end its sessions",
-            hint="its sessions live for 36 h at most",
-        )
+        return ["the root user has no policy that could end its sessions: they live for 36 h at most"]
     document = userpolicy.denial(service.clock.now())
-    await service.rotator.steps.call(user.put_policy, userpolicy.DENIAL, document)
-    service.broker.forget(name)
-    return "sessions of the user from before this moment are denied everything; those of roles live until they expire"
+    try:
+        await service.rotator.steps.call(user.put_policy, userpolicy.DENIAL, document)
+    except AwsFailed as error:
+        hint = error.hint or "what can be done by hand: awsvault help revoke"
+        failures.append(AwsFailed(error.message, hint=hint, details=dict(error.details)))
+        return []
+    await service.save(lambda body: _without_mfa_sessions(body, key_id))
+    service.rotator.runs.forget_sessions(key_id)
+    return [
+        "sessions that the user's keys made before this moment are denied everything; those of roles live on"
+    ]
+
+
+def _without_mfa_sessions(body: Body, key_id: str) -> Body:
+    """Those of this key are among what was ended."""
+    kept = {device: session for device, session in body.mfa_sessions.items() if device[0] != key_id}
+    return replace(body, mfa_sessions=kept)
 
 
 async def _plan(service: Service, profile: KeyProfile, wanted: Wanted) -> dict[str, Any]:

@@ -52,6 +52,12 @@ class Runs:
         held = {p.key.access_key_id for p in body.profiles.values() if isinstance(p, KeyProfile)}
         return held | {key_id for run in body.rotations.values() for key_id in run.key_ids}
 
+    def forget_sessions(self, key_id: str) -> None:
+        """Of every profile that owns this key: what is handed out from here on is made anew."""
+        for profile in self.keeper.body.profiles.values():
+            if isinstance(profile, KeyProfile) and profile.key.access_key_id == key_id:
+                self.forget(profile.name)
+
     def check_unlocked(self) -> None:
         """Raises Locked from the moment of a lock on, though what must be saved still can be."""
         if not self.keeper.is_unlocked or self.keeper.is_closing:
@@ -81,7 +87,7 @@ class Runs:
 
         await self.save(moved)
         if after and is_promotion and after.hurry:
-            self.forget(name)
+            self.forget_sessions(after.key_ids[-1])
         told = after or before
         if told and (after is None or before is None or after.state != before.state):
             self.journal(name, after.state if after else "closed", run=told.run, key=told.key_ids[-1])

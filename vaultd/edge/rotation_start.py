@@ -43,7 +43,7 @@ class Start:
 
     async def begin(self, profile: KeyProfile, wanted: Wanted, progress: Progress) -> None:
         """From the preflight to a new key in the vault. Raises Refused, AwsFailed, StorageFailed."""
-        self._check_alone(profile)
+        _check_alone(self.runs.keeper.body, profile)
         await progress("asking AWS about the user's keys and rights")
         found = await self.steps.found(profile)
         profile = _known(profile, found)
@@ -73,15 +73,6 @@ class Start:
         key_id, now = profile.key.access_key_id, self.runs.clock.now()
         preflight.check(found, profile.name, key_id, self.runs.held(), self.host, wanted, now)
 
-    def _check_alone(self, profile: KeyProfile) -> None:
-        key_id = profile.key.access_key_id
-        for name, run in self.runs.open.items():
-            if key_id in run.key_ids and name != profile.name:
-                raise Refused(
-                    f'the key of "{profile.name}" is being rotated as that of "{name}"',
-                    hint=f"run: awsvault rotate {name}",
-                )
-
     async def _claim(self, user: IamUser, run: Rotation, wanted: Wanted) -> None:
         """Say on the user that this host rotates, where that is allowed; the last word of two hosts at once counts."""
         claim = Claim(run.run, run.host, run.started_at)
@@ -102,7 +93,7 @@ class Start:
         name = profile.name
         self.creating += 1
         try:
-            await self.runs.move(name, None, run, change=lambda body: body.with_profile(_now(body, profile)))
+            await self.runs.move(name, None, run, change=lambda body: _begun(body, profile))
             await self._reserve(name, run)
             await progress("making the new key")
             self.runs.check_unlocked()
@@ -164,6 +155,18 @@ def _known(profile: KeyProfile, found: Found) -> KeyProfile:
     return replace(profile, account=identity.account, arn=identity.arn)
 
 
-def _now(body: Body, profile: KeyProfile) -> KeyProfile:
-    """The profile as it is in the vault at this moment, but for what AWS said of its owner."""
-    return replace(body.key_profile(profile.name), account=profile.account, arn=profile.arn)
+def _begun(body: Body, profile: KeyProfile) -> Body:
+    """With the profile as it is in the vault at this moment, but for what AWS said of its owner. Raises Refused."""
+    _check_alone(body, profile)  # once more: another profile's rotation may have begun while AWS was asked
+    now = replace(body.key_profile(profile.name), account=profile.account, arn=profile.arn)
+    return body.with_profile(now)
+
+
+def _check_alone(body: Body, profile: KeyProfile) -> None:
+    """Two profiles may own one key, but it is rotated once. Raises Refused."""
+    for name, run in body.rotations.items():
+        if profile.key.access_key_id in run.key_ids and name != profile.name:
+            raise Refused(
+                f'the key of "{profile.name}" is being rotated as that of "{name}"',
+                hint=f"run: awsvault rotate {name}",
+            )

@@ -37,7 +37,7 @@ VERIFY_PATIENCE_S = 120.0
 #: Calls to AWS at once, in threads of their own: AWS hanging must not take those that derive keys and save.
 AT_ONCE: Final = 8
 
-_WAY_OUT: Final = "activate {old} in the IAM console, then run: awsvault rotate PROFILE --rollback"
+_WAY_OUT: Final = "activate {old} in the IAM console, then run: awsvault rotate {name} --rollback"
 
 _Value = TypeVar("_Value")
 _P = ParamSpec("_P")
@@ -205,11 +205,13 @@ class Steps:
                 await self._new_key_refused(run, profile)
             raise
         user = await self.user(profile)
-        await self._await_listing(run, user, progress)
+        await self._await_listing(run, profile, user, progress)
         if not (run.force or run.hurry):
             await self._check_unused(run, profile, user)
 
-    async def _await_listing(self, run: Rotation, user: IamUser, progress: Progress) -> None:
+    async def _await_listing(
+        self, run: Rotation, profile: KeyProfile, user: IamUser, progress: Progress
+    ) -> None:
         assert run.new
         deadline = self.boottime() + VERIFY_PATIENCE_S
         while True:
@@ -217,7 +219,7 @@ class Steps:
             if listed.get(run.new.access_key_id):
                 return
             if listed.get(run.new.access_key_id) is False:
-                raise _useless(run, "deactivated")
+                raise _useless(run, profile, "deactivated")
             if self.boottime() >= deadline:
                 raise Waits(f"IAM does not list the new key {run.new.access_key_id}")
             await progress(f"waiting until IAM lists the new key {run.new.access_key_id}")
@@ -249,9 +251,11 @@ class Steps:
         except AwsFailed as error:
             if is_transient(error):
                 raise
-            raise Waits(f"AWS takes neither {new} nor {old}; {_WAY_OUT.format(old=old)}") from None
+            way_out = _WAY_OUT.format(old=old, name=profile.name)
+            gone = f"if they are gone: awsvault remove {profile.name}"
+            raise Waits(f"AWS takes neither {new} nor {old}; {way_out}; {gone}") from None
         if not listed.get(new):
-            raise _useless(run, "deactivated" if new in listed else "deleted")
+            raise _useless(run, profile, "deactivated" if new in listed else "deleted")
 
     async def _is_listed(self, profile: KeyProfile, key: Key) -> bool:
         user = await self.user(profile)
@@ -269,13 +273,13 @@ class Steps:
         await self.prove(run.old, profile, progress)
 
 
-def _useless(run: Rotation, did: str) -> Waits | TurnBack:
+def _useless(run: Rotation, profile: KeyProfile, did: str) -> Waits | TurnBack:
     """While the old key is active the way back needs nobody."""
     assert run.new
     reason = f"somebody {did} the new key {run.new.access_key_id} in AWS"
     if run.state in ("grace", "deactivating"):
         return TurnBack(reason)
-    return Waits(f"{reason}; {_WAY_OUT.format(old=run.old.access_key_id)}")
+    return Waits(f"{reason}; {_WAY_OUT.format(old=run.old.access_key_id, name=profile.name)}")
 
 
 def _region(profile: KeyProfile, used_in: str | None) -> tuple[str, ...]:

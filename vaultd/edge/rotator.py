@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vaultd.core import rotation
+from vaultd.core import preflight, rotation
 from vaultd.core.backoff import is_transient
 from vaultd.core.preflight import Found, Wanted
 from vaultd.core.records import KeyProfile
@@ -27,6 +27,7 @@ from vaultd.wire.errors import AwsFailed, Locked, Refused, Usage, VaultError
 RETRY_S = 60.0  # after AWS could not be reached, and until it is known what became of a lost reply
 LOOK_AGAIN_S = 3_600.0  # for what only a person, or other programs, can change
 DAY_S = 86_400.0
+ROOM_FOR_WAITS = rotation.MAX_WAITS - 60  # characters: an error may say it after how far the rotation came
 
 
 async def _silent(_text: str) -> None:
@@ -48,15 +49,16 @@ class Rotator:
 
     async def look(self, name: str) -> Found:
         """What AWS says of the profile's user; nothing is changed."""
-        return await self.steps.found(self.runs.profile(name))
+        async with self._telling(name):
+            return await self.steps.found(self.runs.profile(name))
 
     async def rotate(self, name: str, wanted: Wanted, progress: Progress) -> Rotation | None:
         """Begin a rotation, or go on with the one that is open; how far it came, None for to its end."""
-        async with self._turn(name):
+        async with self._turn(name), self._telling(name):
             profile = self.runs.profile(name)
             run = self.runs.open.get(name)
-            if run and wanted.replace and run.state == "uncertain":
-                await self._replace_lost(run, profile, wanted.replace)
+            if run and wanted.replace:
+                await self._replace_lost(await self._resumed(name, run), profile, wanted.replace)
                 run = None
             if run is None:
                 await self.start.begin(profile, wanted, progress)
@@ -70,7 +72,7 @@ class Rotator:
 
     async def roll_back(self, name: str, progress: Progress) -> Rotation | None:
         """Back to the old key; before the promotion the new one is deleted."""
-        async with self._turn(name):
+        async with self._turn(name), self._telling(name):
             run = self.runs.open.get(name)
             if run is None:
                 raise Usage(f'no rotation of "{name}" is open', hint=f"run: awsvault show {name}")
@@ -99,6 +101,11 @@ class Rotator:
 
     async def _replace_lost(self, run: Rotation, profile: KeyProfile, key_id: str) -> None:
         """A person says that the key which a lost reply may have told of is to go."""
+        if run.state != "uncertain":
+            raise Usage(
+                f'a rotation of "{profile.name}" is open, and no key is in its way',
+                hint="run: awsvault rotate --status",
+            )
         found = await self.steps.found(profile)
         if key_id not in rotation.strangers(run, found.key_ids):
             raise Usage(f"{key_id} is not the key that is in question", hint="run: awsvault rotate --status")
@@ -224,9 +231,21 @@ class Rotator:
         if is_transient(error):
             self._look_at[name] = self.runs.clock.boottime() + RETRY_S
             raise error
-        wants_code = profile.mfa_serial and error.details.get("aws_code") in DENIED
-        line = f"{error.message}; run: awsvault mfa {name}" if wants_code else error.line
-        return await self._wait(name, run, line[: rotation.MAX_WAITS])
+        told = await self._told(error, profile)
+        return await self._wait(name, run, told.line_within(ROOM_FOR_WAITS))
+
+    @asynccontextmanager
+    async def _telling(self, name: str) -> AsyncIterator[None]:
+        """What AWS denies says who can give what is missing."""
+        try:
+            yield
+        except AwsFailed as error:
+            raise await self._told(error, self.runs.profile(name)) from None
+
+    async def _told(self, error: AwsFailed, profile: KeyProfile) -> AwsFailed:
+        is_denied = error.details.get("aws_code") in DENIED
+        signer = await self.steps.sign(profile) if is_denied and profile.mfa_serial else None
+        return preflight.with_way_out(error, profile, has_session=bool(signer and signer.session_token))
 
     async def _as_refusals(self, work: Coroutine[Any, Any, None]) -> None:
         try:

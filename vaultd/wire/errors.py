@@ -58,11 +58,11 @@ class VaultError(Exception):
 
     @property
     def line(self) -> str:
-        """What happened and what to do next, in one printable line of at most MAX_LINE bytes.
+        """What happened and what to do next, in one printable line of at most MAX_LINE bytes."""
+        return self.line_within(MAX_LINE - len("awsvault: \n"))
 
-        Of a long one the end of what happened is cut: what to do next is of no use in part.
-        """
-        room = MAX_LINE - len("awsvault: \n")
+    def line_within(self, room: int) -> str:
+        """Of a long one the end of what happened is cut: what to do next is of no use in part."""
         end = cut(printable(f"; {self.hint}"), room * 2 // 3) if self.hint else ""
         return f"{cut(printable(self.message), room - len(end))}{end}"
 
