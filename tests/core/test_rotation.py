@@ -67,6 +67,16 @@ def test_after_promotion_a_rollback_exchanges_the_keys_and_begins_a_grace(state:
     assert (False, False) == (back.hurry, back.force), "the new key's users get their time, too"
 
 
+def test_a_promotion_is_told_by_the_key_and_not_by_the_time() -> None:
+    """The clock has whole seconds, and it may be set back: a rollback may come at the very time of the promotion."""
+    verified, grace = run("verified"), table.promoted(run("verified"), NOW)
+    assert not table.is_promotion(run("created"), verified)
+    assert table.is_promotion(verified, grace)
+    assert not table.is_promotion(grace, grace.at("deactivating", NOW))
+    assert table.is_promotion(grace, table.rolled_back(grace, NOW))
+    assert table.is_promotion(None, grace)
+
+
 @pytest.mark.parametrize("state", ["intent", "uncertain", "deleting"])
 def test_where_there_is_no_way_back_it_says_so(state: State) -> None:
     with pytest.raises(Usage):

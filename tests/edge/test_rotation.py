@@ -103,6 +103,21 @@ async def test_after_a_rollback_the_old_key_is_served_and_the_new_one_goes(stage
 
 
 @play
+async def test_a_rollback_in_the_second_of_the_promotion_serves_the_old_key(stage: RotationStage) -> None:
+    await stage.begin()
+    new = (await stage.rotated()).access_key_id
+    stage.desk.service.pause = stage.desk.service.rotator.steps.pause = no_time
+    assert (await stage.rotate(rollback=True)).get("ok")
+    assert (stage.key.access_key_id, "grace") == (stage.served, stage.state())
+    await stage.see_through()
+    assert (None, {stage.key.access_key_id: "Active"}, True) == (stage.run, stage.keys, new not in stage.keys)
+
+
+async def no_time(_seconds: float) -> None:
+    """A clock of whole seconds may stand."""
+
+
+@play
 async def test_a_locked_vault_goes_on_at_the_next_unlock(stage: RotationStage) -> None:
     await stage.begin()
     new = (await stage.rotated()).access_key_id

@@ -113,6 +113,13 @@ def promoted(rotation: Rotation, now: datetime) -> Rotation:
     return replace(rotation, state="grace", since=now, waits="", promoted_at=now)
 
 
+def is_promotion(before: Rotation | None, after: Rotation) -> bool:
+    """Does another key get served from this step on? Not by the time: a rollback may come within the same second."""
+    if after.promoted_at is None:
+        return False
+    return before is None or before.promoted_at is None or before.new != after.new
+
+
 def rolled_back(rotation: Rotation, now: datetime) -> Rotation:
     """Back to the old key: before promotion the new one is undone, after it the two change places, with a grace of its own."""
     match rotation.state:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from vaultd.core import revocation
+from vaultd.core import revocation, rotation
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.rotation import Rotation
 from vaultd.edge.clock import Clock
@@ -74,7 +74,7 @@ class Runs:
         """Save the next state, if the run still is where we think. The promotion is a part of its save."""
         if before == after:
             return
-        is_promotion = after and after.promoted_at and after.promoted_at != (before and before.promoted_at)
+        is_promotion = after and rotation.is_promotion(before, after)
 
         def moved(body: Body) -> Body:
             current = body.rotations.get(name)

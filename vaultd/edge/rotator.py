@@ -79,10 +79,9 @@ class Rotator:
             if run.state == "uncertain":
                 await self._give_up(name, progress)
                 return None
-            back = rotation.rolled_back(run, self.runs.clock.now())
-            if back.promoted_at:
+            if rotation.rolled_back(run, self.runs.clock.now()).promoted_at:
                 await self._as_refusals(self.steps.reactivate(run, self.runs.profile(name), progress))
-            await self.runs.move(name, run, back)
+            await self.runs.move(name, run, rotation.rolled_back(run, self.runs.clock.now()))
             self._look_at.pop(name, None)
             return await self._go_on(name, progress)
 
