@@ -31,11 +31,15 @@ class RotationStage:
     alice: User = field(init=False)
     key: AccessKey = field(init=False)
 
-    async def begin(self, **fields: Any) -> None:
-        """alice's only key is in the vault; `fields` are those of `add`."""
+    async def begin(self, *, partition: str = "aws", root: bool = False, **fields: Any) -> None:
+        """alice's only key is in the vault, or the root user's; `fields` are those of `add`."""
         self.fake.start_over()
         self.fake.tolerates_skew = True  # botocore signs with the real clock
-        self.alice = self.fake.add_user("alice", path="/team/")
+        self.alice = (
+            self.fake.add_root(partition=partition)
+            if root
+            else self.fake.add_user("alice", path="/team/", partition=partition)
+        )
         self.key = self.fake.add_key(self.alice)
         now = datetime.now(UTC).replace(microsecond=0)
         self.desk = Desk(self.home, self.settings, now, shared_aws=self.shared_aws, fake=self.fake)
