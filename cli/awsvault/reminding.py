@@ -38,7 +38,10 @@ def _line(found: list[dict[str, Any]]) -> str:
 
 
 def line_of(item: dict[str, Any]) -> str:
-    return f"{item['profile']}: {item['text']}; run: {item['command']}"
+    said = f"{item['profile']}: {item['text']}"
+    return (
+        said if "awsvault " in said else f"{said}; run: {item['command']}"
+    )  # what it waits for names a command
 
 
 def quiet(home: str | None) -> NoReturn:

@@ -8,8 +8,9 @@ from awsvault import output
 from awsvault.output import Cell
 from vaultd.wire.protocol import Frame
 
-HEADINGS = ("PROFILE", "STATE", "SINCE (UTC)", "NEXT STEP (UTC)", "OLD KEY", "NEW KEY", "HOST", "WAITS FOR")
+HEADINGS = ("PROFILE", "STATE", "SINCE (UTC)", "NEXT STEP (UTC)", "OLD KEY", "NEW KEY", "HOST")
 _DOES = {
+    "intent": "the new key is being made",
     "uncertain": "it is not known yet whether AWS made a key",
     "created": "the new key is tried",
     "verified": "the new key works",
@@ -36,44 +37,57 @@ def plan_lines(profile: str, plan: Frame) -> Iterator[str]:
             yield f"  rights {word}: {', '.join(rights)}"
     yield from (f"  note: {note}" for note in plan["notes"])
     if plan["open"]:
-        yield f"  open already: {told(profile, plan['open'])}"
+        yield f"  A rotation is open. {told(profile, plan['open'])}"
         return
     yield from (f"  {number}. {step}" for number, step in enumerate(plan["steps"], 1))
     if plan["refusal"]:
-        yield f"  It would be refused: {plan['refusal']}"
+        yield f"  It would be refused: {plan['refusal']['line']}"
 
 
-def told(profile: str, run: Frame | None) -> str:
-    """One line for how far it came; None for a rotation that is over."""
-    if run is None:
-        return f"{profile}: no rotation is open; one key is left."
+def told(profile: str, run: Frame) -> str:
+    """One line for how far it came."""
+    return f"{profile}: {words(run)}"
+
+
+def words(run: Frame) -> str:
+    """How far it came."""
     if run["waits"]:
-        return f"{profile} ({run['state']}) waits: {run['waits']}"
-    old, new = output.short_key(run["old_key"]), run["new_key"] and output.short_key(run["new_key"])
+        return f"the rotation waits ({run['state']}): {run['waits']}"
+    served, other = (run["new_key"] and output.short_key(run["new_key"])), output.short_key(run["old_key"])
+    again, which = ("again", "new") if run["rolled_back"] else ("now", "old")
     if run["state"] == "grace":
-        return f"{profile}: key {new} is served. The old key {old} stays active until {run['next_at']}."
+        return f"key {served} is served {again}. The {which} key {other} stays active until {run['next_at']}."
     if run["state"] == "soak":
         return (
-            f"{profile}: key {new} is served. The old key {old} is inactive, and deleted at {run['next_at']}."
+            f"key {served} is served {again}. "
+            f"The {which} key {other} is inactive, and is deleted at {run['next_at']}."
         )
-    return f"{profile}: {_DOES.get(run['state'], run['state'])} (since {run['since']})."
+    return f"{_DOES.get(run['state'], run['state'])} (since {run['since']})."
+
+
+def over(profile: str, key_id: str) -> str:
+    """One line for a rotation that is over."""
+    return f"{profile}: the rotation is over. Key {output.short_key(key_id)} is served."
 
 
 def table(profiles: Sequence[dict[str, Any]]) -> None:
-    rows = [_row(profile["profile"], profile["rotation"]) for profile in profiles]
-    output.table(HEADINGS, rows)
+    """What each waits for stands below: it is a line of its own, however wide the terminal is."""
+    runs = {str(profile["profile"]): profile["rotation"] for profile in profiles}
+    output.table(HEADINGS, [_row(name, run) for name, run in runs.items()])
+    for name, run in runs.items():
+        if run["waits"]:
+            output.answer(f"{name} waits: {run['waits']}")
 
 
 def _row(name: str, run: dict[str, Any]) -> list[Cell]:
     texts = (
         name,
-        f"{run['state']}{' (back)' if run['rolled_back'] else ''}",
+        f"{run['state']}{' (rolled back)' if run['rolled_back'] else ''}",
         _short(run["since"]),
         _short(run["next_at"]),
         output.short_key(run["old_key"]),
         output.short_key(run["new_key"]) if run["new_key"] else "",
         run["host"].partition(":")[0],
-        run["waits"] or "",
     )
     return [Cell(text) for text in texts]
 

@@ -17,7 +17,7 @@ from vaultd.edge.calls import Call
 from vaultd.edge.service import Service
 from vaultd.edge.shown import iso, rotation_shown, shown
 from vaultd.wire.errors import AwsFailed, Usage, VaultError
-from vaultd.wire.protocol import Frame
+from vaultd.wire.protocol import Frame, error_frame
 
 _UNCERTAIN: Final = "it is not known yet whether AWS made a key; the old one goes on serving"
 
@@ -125,6 +125,7 @@ async def _plan(service: Service, profile: KeyProfile, wanted: Wanted) -> dict[s
     """What would be done, which rights are proven, missing, unknown, and what stands against it."""
     found = await service.rotator.look(profile.name)
     refusal = _refusal(service, profile, found, wanted)
+    held = service.rotator.runs.held()
     periods = service.rotator.periods(profile)
     return {
         "user": found.user,
@@ -138,21 +139,21 @@ async def _plan(service: Service, profile: KeyProfile, wanted: Wanted) -> dict[s
                 "last_used_by": f"{key.last_used.service} in {key.last_used.region}"
                 if key.last_used
                 else None,
-                "ours": key.key_id == profile.key.access_key_id,
+                "ours": key.key_id in held,
             }
             for key in found.keys
         ],
         "rights": dict(found.rights),
         "notes": found.notes(),
         "steps": _steps(profile, wanted, periods.grace, periods.soak),
-        "refusal": refusal.line if refusal else None,
+        "refusal": error_frame(refusal)["error"] if refusal else None,
         "open": rotation_shown(service, profile),
     }
 
 
 def _refusal(service: Service, profile: KeyProfile, found: Found, wanted: Wanted) -> VaultError | None:
     try:
-        service.rotator.start.check(found, profile, wanted)
+        service.rotator.check(found, profile, wanted)
     except VaultError as error:
         return error
     return None

@@ -52,6 +52,23 @@ class Rotator:
         async with self._telling(name):
             return await self.steps.found(self.runs.profile(name))
 
+    def check(self, found: Found, profile: KeyProfile, wanted: Wanted) -> None:
+        """Raise what stands against beginning, or against what is wanted of the rotation that is open."""
+        run = self.runs.open.get(profile.name)
+        if run is None:
+            self.start.check(found, profile, wanted)
+        elif wanted.replace:
+            self._check_lost(run, found, profile, wanted.replace)
+
+    def _check_lost(self, run: Rotation, found: Found, profile: KeyProfile, key_id: str) -> None:
+        """Only of a key that a lost reply may have told of there is a question whose it is. Raises Usage, Refused."""
+        hint = "run: awsvault rotate --status"
+        if run.new:
+            raise Usage(f'a rotation of "{profile.name}" is open, and no key is in its way', hint=hint)
+        if key_id not in rotation.strangers(run, found.key_ids):
+            raise Usage(f"{key_id} is not the key that is in question", hint=hint)
+        self.start.check(found, profile, Wanted(replace=key_id, force=True))
+
     async def rotate(self, name: str, wanted: Wanted, progress: Progress) -> Rotation | None:
         """Begin a rotation, or go on with the one that is open; how far it came, None for to its end."""
         async with self._turn(name), self._telling(name):
@@ -100,15 +117,7 @@ class Rotator:
 
     async def _replace_lost(self, run: Rotation, profile: KeyProfile, key_id: str) -> None:
         """A person says that the key which a lost reply may have told of is to go."""
-        if run.state != "uncertain":
-            raise Usage(
-                f'a rotation of "{profile.name}" is open, and no key is in its way',
-                hint="run: awsvault rotate --status",
-            )
-        found = await self.steps.found(profile)
-        if key_id not in rotation.strangers(run, found.key_ids):
-            raise Usage(f"{key_id} is not the key that is in question", hint="run: awsvault rotate --status")
-        self.start.check(found, profile, Wanted(replace=key_id, force=True))
+        self._check_lost(run, await self.steps.found(profile), profile, key_id)
         await self.steps.call((await self.steps.user(profile)).delete_key, key_id)
         await self.runs.move(profile.name, run, None)
         self.runs.journal(profile.name, "deleted", key=key_id)

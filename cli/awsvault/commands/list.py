@@ -63,11 +63,16 @@ def _row(profile: dict[str, Any]) -> list[Cell]:
         Cell("") if is_role else output.age_bar(profile["age_days"], max_days(profile), status),
         Cell(_ago(_last_use(profile))),
         Cell("" if is_role else str(profile["rotate_by"])[:10]),
-        Cell(
-            f"rotation: {rotation['state']}" if rotation and not profile["revocation"] else status,
-            output.STYLES.get(status, ""),
-        ),
+        _state(status, rotation if not profile["revocation"] else None),
     ]
+
+
+def _state(status: str, rotation: dict[str, Any] | None) -> Cell:
+    if rotation is None:
+        return Cell(status, output.STYLES.get(status, ""))
+    if rotation["waits"]:
+        return Cell(f"rotation waits ({rotation['state']})", output.STYLES["due"])
+    return Cell(f"rotation: {rotation['state']}", output.STYLES.get(status, ""))
 
 
 def max_days(profile: dict[str, Any]) -> int:

@@ -9,7 +9,7 @@ import typer
 
 from awsvault import codes, completion, output, prompts, rotating
 from awsvault.commands import home_of, new_app
-from vaultd.wire import client
+from vaultd.wire import client, protocol
 from vaultd.wire.errors import AwsFailed, Found, Usage, VaultError
 from vaultd.wire.protocol import Frame
 
@@ -17,7 +17,7 @@ app = new_app()
 
 #: A new key that AWS does not take for two minutes is given up; each try is a line of progress.
 TIMEOUT_S = 120.0
-POLL_S = 2.0
+POLL_S = 1.0
 _DENIED = ("AccessDenied", "AccessDeniedException")
 
 
@@ -91,11 +91,12 @@ def _names(home: str | None, given: list[str], *, everything: bool, due: bool) -
     if due:
         items = client.call("due", home=home)["items"]
         given = [item["profile"] for item in items if item["what"] in ("rotate-due", "rotate-overdue")]
-    keys = {
-        profile["access_key_id"]: str(profile["profile"])
-        for profile in client.call("list", home=home)["profiles"]
-        if profile["kind"] == "key" and (everything or profile["profile"] in given)
-    }
+    keys: dict[str, str] = {}
+    for profile in client.call("list", home=home)["profiles"]:
+        if profile["kind"] != "key" or not (everything or profile["profile"] in given):
+            continue
+        if profile["rotation"] or profile["access_key_id"] not in keys:  # as whose it rotates already
+            keys[profile["access_key_id"]] = str(profile["profile"])
     if not keys:
         output.say("There is no key to rotate." if everything else "No key is due.")
     return list(keys.values())
@@ -112,6 +113,8 @@ def _confirm(home: str | None, names: list[str], wanted: dict[str, Any]) -> bool
             plan = client.call("rotate", home=home, profile=name, dry_run=True, replace=wanted["replace"])[
                 "plan"
             ]
+            if plan["refusal"]:
+                protocol.raise_error({"error": plan["refusal"]})
             prompts.tell("".join(f"{line}\n" for line in rotating.plan_lines(name, plan)))
             prompts.must_type(name, f"Type {name} to delete the key {wanted['replace']}:")
         if wanted["now"]:
@@ -160,14 +163,20 @@ class _Rotations:
     def run(self, names: list[str]) -> None:
         done: list[Frame] = []
         failures: list[VaultError] = []
-        for name in names:
+        for number, name in enumerate(names):
             try:
                 done.append(self._one(name))
             except VaultError as error:
                 if len(names) == 1:
                     raise
                 failures.append(error)
+                done.append({"profile": name, "error": {"code": error.code, "line": error.line}})
                 output.say(f"{name}: {error.line}")
+            except KeyboardInterrupt:
+                rest = f" Not begun: {', '.join(names[number + 1 :])}." if names[number + 1 :] else ""
+                output.say("")  # the terminal shows ^C
+                output.say(f"vaultd goes on with {name}; how far it is: awsvault rotate --status.{rest}")
+                raise
         if self._as_json:
             output.answer_json(done)
         if failures:
@@ -178,7 +187,9 @@ class _Rotations:
         for note in reply["notes"]:
             output.say(f"{name}: {note}")
         run = self._awaited(name, reply["rotation"]) if self._wait else reply["rotation"]
-        output.say(rotating.told(name, run))
+        output.say(
+            rotating.told(name, run) if run else rotating.over(name, reply["profile"]["access_key_id"])
+        )
         return {"profile": name, "rotation": run}
 
     def _ask(self, name: str) -> Frame:
@@ -221,7 +232,7 @@ class _Rotations:
             if run["waits"]:
                 raise AwsFailed(f"the rotation waits: {run['waits']}")
             if last != (last := run["state"]):
-                output.progress(rotating.told(name, run))
+                output.progress(rotating.told(name, run).rstrip("."))
             time.sleep(POLL_S)
             run = client.call("show", home=self._home, profile=name)["profile"]["rotation"]
         return None

@@ -68,7 +68,7 @@ def command(
     if found["kind"] == "role":
         return
     if found["rotation"]:
-        output.answer(f"{'rotation':<10} {rotating.told(profile, found['rotation'])}")
+        output.answer(f"{'rotation':<10} {rotating.words(found['rotation'])}")
     bar = output.age_bar(found["age_days"], max_days(found), found["status"])
     output.answer(f"{'age':<10} {bar.text} days")
 
