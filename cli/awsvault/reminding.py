@@ -38,10 +38,9 @@ def _line(found: list[dict[str, Any]]) -> str:
 
 
 def line_of(item: dict[str, Any]) -> str:
+    """What a rotation waits for names a command of its own."""
     said = f"{item['profile']}: {item['text']}"
-    return (
-        said if "awsvault " in said else f"{said}; run: {item['command']}"
-    )  # what it waits for names a command
+    return said if "awsvault " in said else f"{said}; run: {item['command']}"
 
 
 def quiet(home: str | None) -> NoReturn:

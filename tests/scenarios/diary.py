@@ -49,7 +49,7 @@ class Diary:
         self.stage.aws.clock.offset = timedelta(days=self.days)
         shift = self.stage.daemon.home.parent / "shift"
         fresh = shift.with_suffix(".new")
-        fresh.write_text(str(self.days * DAY_S), "ascii")
+        fresh.write_text(str(round(self.days * DAY_S)), "ascii")
         fresh.replace(shift)
 
     def until_state(self, name: str, state: str | None) -> None:

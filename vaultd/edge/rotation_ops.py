@@ -105,7 +105,7 @@ async def _end_sessions(service: Service, name: str, failures: list[AwsFailed]) 
     try:
         await service.rotator.steps.call(user.put_policy, userpolicy.DENIAL, document)
     except AwsFailed as error:
-        hint = error.hint or "what can be done by hand: awsvault help revoke"
+        hint = error.hint or "who else can do it: awsvault help revoke"
         failures.append(AwsFailed(error.message, hint=hint, details=dict(error.details)))
         return []
     await service.save(lambda body: _without_mfa_sessions(body, key_id))
