@@ -39,7 +39,13 @@ EXAMPLES: dict[str, object] = {
 }
 
 #: Needs AWS, or a device, to succeed; that its own error comes back shows that it was looked at.
-OWN_ERROR = {"mfa": "usage", "console": "aws-failed", "add_role": "usage", "unrevoke": "usage"}
+OWN_ERROR = {
+    "mfa": "usage",
+    "console": "aws-failed",
+    "add_role": "usage",
+    "unrevoke": "usage",
+    "probe": "aws-failed",
+}
 
 
 def frame(op: str) -> bytes:

@@ -91,10 +91,12 @@ def unknown_field(chance: random.Random) -> bytes:
 
 
 def wrong_type(chance: random.Random) -> bytes:
-    op = chance.choice([name for name, operation in OPERATIONS.items() if operation.fields])
-    field = chance.choice(
-        [name for name, entry in OPERATIONS[op].fields.items() if entry.default is not None]
-    )
+    definite = {
+        op: [name for name, entry in operation.fields.items() if entry.default is not None]
+        for op, operation in OPERATIONS.items()
+    }
+    op = chance.choice([op for op, fields in definite.items() if fields])
+    field = chance.choice(definite[op])
     others = (
         [[MARK], {"a": MARK}, 1.5] if OPERATIONS[op].fields[field].type is not dict else [[MARK], MARK, 7]
     )

@@ -62,6 +62,7 @@ class KeyFacts:
     quarantined_at: datetime | None = None  # when AWS's quarantine was first seen on its user
     rotated_at: datetime | None = None  # by another machine, as the tag on its user says
     rotated_by: str = ""
+    used_for: str = ""  # the service of that last use, as IAM names it
 
 
 @dataclass(frozen=True, slots=True)

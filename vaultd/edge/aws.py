@@ -7,7 +7,7 @@ refusal means is core's. Must not know profiles, the vault or the socket.
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -54,6 +54,10 @@ class Aws:
     def warm_up(self) -> None:
         """Pay now for what the first call would wait for; asks nobody."""
         self._boto.warm_up("sts", self._settings.region or HOME_REGION["aws"])
+
+    def clock_error(self, region: str | None) -> tuple[str, timedelta]:
+        """The host of STS, and this machine's clock minus its own. Unsigned: no key is needed, nor shown."""
+        return self._boto.clock_error("sts", region or self._settings.region or HOME_REGION["aws"])
 
     def identify(self, credentials: Credentials, *, region: str | None) -> tuple[str, Identity]:
         """The partition that knows this key, and whose it is."""

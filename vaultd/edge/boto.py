@@ -124,25 +124,46 @@ class Boto:
     ) -> _Value:
         """One unsigned request for a form's answer, by the same way out: proxy, certificates and time limits."""
         from botocore.awsrequest import AWSRequest
-        from botocore.httpsession import URLLib3Session
 
-        with self._lock:
-            self._core()  # shuts out the environment, which TLS reads too
         form = urlencode(fields)
         request = (
             AWSRequest("GET", f"{url}?{form}")
             if method == "GET"
             else AWSRequest(method, url, {"Content-Type": "application/x-www-form-urlencoded"}, form)
         )
+        return self._send(request, lambda answer: read(answer.status_code, answer.content), name)
+
+    def clock_error(self, service: str, region: str) -> tuple[str, timedelta]:
+        """The host that answers for a service, and this machine's clock minus its own: one unsigned request.
+
+        What else it answers does not matter: a refusal has a date, too.
+        """
+        from botocore.awsrequest import AWSRequest
+
+        partition_of(region)  # what is no region must not become part of a host name
+        url = self._client(service, region).meta.endpoint_url
+
+        def read(answer: Any) -> timedelta:
+            error = _clock_error(answer.headers["date"])
+            if error is None:
+                raise ValueError(url)
+            return error
+
+        return urlsplit(url).netloc, self._send(AWSRequest("GET", url), read, "the probe")
+
+    def _send(self, request: Any, read: Callable[[Any], _Value], name: str) -> _Value:
+        from botocore.httpsession import URLLib3Session
+
+        with self._lock:
+            self._core()  # shuts out the environment, which TLS reads too
         request.headers["User-Agent"] = f"awsvault/{__version__}"
         http = URLLib3Session(
             verify=self._settings.ca_bundle or True, proxies=self._proxies(), timeout=self._timeouts
         )
-        host = urlsplit(url).netloc
+        host = urlsplit(request.url).netloc
         try:
             with _unreachable(host, name):
-                answer = http.send(request.prepare())
-                return read(answer.status_code, answer.content)
+                return read(http.send(request.prepare()))
         except (LookupError, TypeError, ValueError, RecursionError):
             raise _not_aws(host) from None
         finally:

@@ -15,6 +15,7 @@ from vaultd.core.fields import NAME
 from vaultd.edge import (
     adding,
     log,
+    probing,
     profile_ops,
     reminder_ops,
     revocation_ops,
@@ -143,6 +144,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "unrevoke": Operation(revocation_ops.unrevoke, {**_PROFILE, "via": _MAYBE}, extends="person"),
     "panic": Operation(revocation_ops.panic, {"sessions": _YES}),
+    "probe": Operation(probing.probe, {"region": _MAYBE}, audited=False, idempotent=True),
     "due": Operation(reminder_ops.due, while_locked=True, audited=False, idempotent=True),
     "snooze": Operation(reminder_ops.snooze, {**_PROFILE, "for_s": Field(int)}, extends="person"),
 }

@@ -129,9 +129,8 @@ class Inspector:
         for key_id, (at, told) in carried.items():
             facts = None
             if told:
-                *times, rotated_by = told
-                used_at, quarantined_at, rotated_at = (None if t is None else to_time(t) for t in times)
-                facts = KeyFacts(used_at, quarantined_at, rotated_at, rotated_by)
+                used_at, quarantined_at, rotated_at = (None if t is None else to_time(t) for t in told[:3])
+                facts = KeyFacts(used_at, quarantined_at, rotated_at, *told[3:5])
             self._answers[key_id] = Answer(at, facts)
 
 
@@ -139,7 +138,11 @@ def _carried(facts: KeyFacts | None) -> list[int | str | None] | None:
     if facts is None:
         return None
     moments = (facts.used_at, facts.quarantined_at, facts.rotated_at)
-    return [*(None if moment is None else from_time(moment) for moment in moments), facts.rotated_by]
+    return [
+        *(None if moment is None else from_time(moment) for moment in moments),
+        facts.rotated_by,
+        facts.used_for,
+    ]
 
 
 def _ask(aws: Aws, profile: KeyProfile, known: KeyFacts, now: datetime, host: str) -> KeyFacts:
@@ -158,4 +161,5 @@ def _ask(aws: Aws, profile: KeyProfile, known: KeyFacts, now: datetime, host: st
         (known.quarantined_at or now) if is_quarantined else None,
         foreign.at if foreign else None,
         foreign.machine if foreign else "",
+        used.service if used else "",
     )

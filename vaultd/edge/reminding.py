@@ -131,6 +131,10 @@ class Reminding:
         """When AWS saw the key used last; None when it was not asked, or does not say."""
         return self._inspector.about(access_key_id).used_at
 
+    def used_in_aws_for(self, access_key_id: str) -> str | None:
+        """The service that it was used for then."""
+        return self._inspector.about(access_key_id).used_for or None
+
     def look_again(self) -> None:
         """Something is due that was not."""
         self._look_at = 0.0

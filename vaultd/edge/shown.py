@@ -52,6 +52,7 @@ def _key(service: Service, profile: KeyProfile) -> dict[str, Any]:
         "rotation": rotation_shown(service, profile),
         "revocation": _revocation(service.keeper.body.revocations.get(profile.name)),
         "used_in_aws_at": iso(service.reminding.used_in_aws_at(profile.key.access_key_id)),
+        "used_in_aws_for": service.reminding.used_in_aws_for(profile.key.access_key_id),
         "snoozed_until": iso(_ahead(service.keeper.body.snoozed.get(profile.name), now)),
     }
 
@@ -136,6 +137,7 @@ def _role(service: Service, profile: RoleProfile) -> dict[str, Any]:
         "rotation": None,
         "revocation": None,
         "used_in_aws_at": None,
+        "used_in_aws_for": None,
         "snoozed_until": None,
     }
 

@@ -141,4 +141,4 @@ def call(
 
 
 #: Operations that may be asked twice when the daemon ended before the first byte of its answer.
-IDEMPOTENT = frozenset({"status", "names", "region", "list", "show", "get", "lock", "unlock", "due"})
+IDEMPOTENT = frozenset({"status", "names", "region", "list", "show", "get", "lock", "unlock", "probe", "due"})
