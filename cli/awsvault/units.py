@@ -29,7 +29,7 @@ def are_installed() -> bool:
 
 def install() -> None:
     """Put both units in place, enabled and started. Raises VaultError; then nothing is installed."""
-    units = {SOCKET: _template(SOCKET), SERVICE: _template(SERVICE).replace("@VAULTD@", _command_line())}
+    units = _rendered()
     _verify(units)
     directory = _directory()
     try:
@@ -46,6 +46,23 @@ def install() -> None:
     except VaultError:
         uninstall()
         raise
+
+
+def drift() -> list[tuple[str, bool, bool]]:
+    """Each unit's path, whether it is installed, and whether it is what `install` would write today."""
+    found = []
+    for name, text in _rendered().items():
+        path = os.path.join(_directory(), name)
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                found.append((path, True, file.read() == text))
+        except OSError:
+            found.append((path, False, False))
+    return found
+
+
+def _rendered() -> dict[str, str]:
+    return {SOCKET: _template(SOCKET), SERVICE: _template(SERVICE).replace("@VAULTD@", _command_line())}
 
 
 def uninstall() -> bool:
