@@ -300,6 +300,9 @@ WELL = {
     "a directory for all with the sticky bit": machine(
         entries=(entry(stat.S_IFDIR | 0o1777, 0, "/tmp", "directory"),)
     ),
+    "a directory for a group of one": machine(
+        entries=(replace(entry(DIRECTORY | 0o070, kind="directory"), alone=True),)
+    ),
     "a clock that is nearly right": machine(probe=Probe("sts", -60)),
 }
 

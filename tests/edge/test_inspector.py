@@ -123,6 +123,20 @@ def test_a_lock_does_not_make_anybody_ask_again(desk: Desk, aws: FakeAws) -> Non
     asyncio.run(scenario())
 
 
+def test_what_a_key_was_used_for_is_shown_and_outlives_a_lock(desk: Desk, aws: FakeAws) -> None:
+    async def scenario() -> None:
+        (key,) = await add(await desk.opened(), aws, "dev")
+        key.last_use = LastUse("iam", "us-east-1", desk.now)
+        await pass_time(desk)
+        await desk.tick(hours=SETTLED)
+        assert "iam" == (await desk.ask("show", profile="dev"))["profile"]["used_in_aws_for"]
+        after = desk.relocked()
+        await after.ask("unlock", passphrase="correct horse battery")
+        assert "iam" == (await after.ask("show", profile="dev"))["profile"]["used_in_aws_for"]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("days_ago", "expected"),
     [(None, [("dev", "unused")]), (44, []), (46, [("dev", "unused")])],

@@ -128,7 +128,7 @@ class Reminder:
             case "plaintext":
                 return f"awsvault add {self.profile}, then take it out there"
             case "hook-changed":
-                return f"awsvault show {self.profile}"
+                return "awsvault doctor"
             case "unused" | "root-key" | "quarantined":
                 return f"awsvault revoke {self.profile}"
             case "revocation-open":

@@ -121,7 +121,7 @@ def entry_of(path: str, *, strictly: bool = False) -> Entry:
     except (OSError, ValueError):
         return Entry(path, "missing")
     alone = not strictly and info.st_gid == _private_group()
-    return Entry(path, _kind(info), info.st_mode & ~stat.S_IRWXG if alone else info.st_mode, info.st_uid)
+    return Entry(path, _kind(info), info.st_mode, info.st_uid, alone)
 
 
 def _private_group() -> int | None:

@@ -5,6 +5,7 @@ No long-term secret is kept in it: of ~/.aws only the names of such settings, of
 """
 
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,15 +22,19 @@ Kind = Literal["missing", "file", "directory", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something of the file system, links followed."""
+    """Something of the file system, links followed. `alone`: nobody else is in its group."""
 
     path: str
     kind: Kind
     mode: int = 0
     uid: int = 0
+    alone: bool = False
 
     def gives_others(self, rights: int) -> int:
-        return self.mode & rights if self.kind != "missing" else 0
+        """Which of these rights others have."""
+        if self.kind == "missing":
+            return 0
+        return self.mode & rights & ~(stat.S_IRWXG if self.alone else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,12 @@ class Machine:
         """The profiles with a good hook line, of this home or another."""
         found = ((profile, awsfiles.hook_in(line.value)) for profile, line, _ in self.ours())
         return ((profile, hook) for profile, hook in found if hook)
+
+    def calls_us(self, profile: Profile) -> bool:
+        """Does its line call this very installation? No other program is run by us, whatever SDKs do."""
+        line = self.line_of(profile)
+        found = self.programs.get(line.value.split()[0]) if line else None
+        return bool(found and found.kind == "file" and found.may_run and found.real == self.own_program)
 
     def file_of(self, profile: Profile, line: Setting) -> str:
         in_config = profile.config and profile.config.settings.get(line.key) is line

@@ -28,6 +28,8 @@ RUN_TIMEOUT_S = 15.0
 CLIENT_TIMEOUT_S = 60.0
 PENDING_S = 20.0
 AT_ONCE = 4
+SLOW_S = 0.5  # then it is run again: a cold disk or a busy moment is not how it always is
+RUNS = 3
 
 #: `access_key  ****************ABCD  custom-process`, in version 2 with colons between.
 _LISTED = re.compile(r"^\s*access_key[\s:]+(?:\*+(\S{4})|<not set>)[\s:]+([A-Za-z-]+)", re.MULTILINE)
@@ -40,7 +42,7 @@ def prove(machine: Machine, wanted: frozenset[str], progress: Callable[[str], No
     hooks = [
         (profile, hook)
         for profile, hook in machine.hooked()
-        if hook.home == machine.home and hook.name in (machine.vault or ())
+        if hook.home == machine.home and hook.name in (machine.vault or ()) and machine.calls_us(profile)
     ]
     limit = TRIED if len(machine.profiles) <= MANY else TRIED_OF_MANY
     chosen = [(p, h) for p, h in hooks if p.name in wanted] if wanted else hooks[:limit]
@@ -102,7 +104,16 @@ def clean_environment(machine: Machine) -> dict[str, str]:
 
 
 def run_line(line: str, environment: Mapping[str, str]) -> Run:
-    """The hook line as most SDKs run it, in the environment that is here."""
+    """The hook line as most SDKs run it, in the environment that is here; of a slow one the best of some runs."""
+    best = _run_once(line, environment)
+    for _ in range(RUNS - 1):
+        if best.took_s < SLOW_S or best.status:
+            break
+        best = min(best, _run_once(line, environment), key=lambda run: run.took_s)
+    return best
+
+
+def _run_once(line: str, environment: Mapping[str, str]) -> Run:
     begun = time.monotonic()
     try:
         done = _run(["/bin/sh", "-c", line], environment, RUN_TIMEOUT_S)

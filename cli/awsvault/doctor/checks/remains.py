@@ -34,9 +34,9 @@ def _mend(cache: Cache) -> str:
 
 def histories(machine: Machine) -> Iterator[Finding]:
     for path, count in machine.histories.items():
-        lines = "a line" if count == 1 else f"{count} lines"
+        lines = "a line of it looks" if count == 1 else f"{count} lines of it look"
         yield warning(
-            f"{lines} of it look like an AWS key with its secret",
+            f"{lines} like an AWS key with its secret",
             "take them out, then give the key up: awsvault rotate PROFILE --now",
             file=path,
         )
