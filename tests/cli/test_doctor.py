@@ -300,6 +300,8 @@ WELL = {
     "a directory for all with the sticky bit": machine(
         entries=(entry(stat.S_IFDIR | 0o1777, 0, "/tmp", "directory"),)
     ),
+    "a revoked profile without a hook": machine(vault={"dev": PROFILE, "x": PROFILE | {"status": "revoked"}}),
+    "a revoked profile with one": machine(vault=vault(status="revoked"), proofs={}),
     "a directory for a group of one": machine(
         entries=(replace(entry(DIRECTORY | 0o070, kind="directory"), alone=True),)
     ),

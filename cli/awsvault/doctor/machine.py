@@ -197,6 +197,10 @@ class Machine:
         found = ((profile, awsfiles.hook_in(line.value)) for profile, line, _ in self.ours())
         return ((profile, hook) for profile, hook in found if hook)
 
+    def is_revoked(self, name: str) -> bool:
+        """Is this profile of the vault's out of use, because somebody wanted it so?"""
+        return (self.vault or {}).get(name, {}).get("status") in ("revoking", "revoked")
+
     def calls_us(self, profile: Profile) -> bool:
         """Does its line call this very installation? No other program is run by us, whatever SDKs do."""
         line = self.line_of(profile)

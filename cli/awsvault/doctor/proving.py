@@ -42,7 +42,10 @@ def prove(machine: Machine, wanted: frozenset[str], progress: Callable[[str], No
     hooks = [
         (profile, hook)
         for profile, hook in machine.hooked()
-        if hook.home == machine.home and hook.name in (machine.vault or ()) and machine.calls_us(profile)
+        if hook.home == machine.home
+        and hook.name in (machine.vault or ())
+        and machine.calls_us(profile)
+        and not machine.is_revoked(hook.name)
     ]
     limit = TRIED if len(machine.profiles) <= MANY else TRIED_OF_MANY
     chosen = [(p, h) for p, h in hooks if p.name in wanted] if wanted else hooks[:limit]

@@ -21,11 +21,10 @@ def served(machine: Machine) -> Iterator[Finding]:
         elif proof.code:
             yield problem(f"the vault hands out nothing for {shown(name)}: {proof.line}", profile=name)
     for profile, hook in machine.hooked():
-        if hook.home == machine.home and not machine.calls_us(profile):
-            yield unchecked(
-                f"the hook of {shown(profile.name)} was not tried: it does not call this installation",
-                profile=profile.name,
-            )
+        revoked, ours = machine.is_revoked(hook.name), machine.calls_us(profile)
+        if hook.home == machine.home and (revoked or not ours):
+            why = f"{hook.name} is revoked" if revoked else "it does not call this installation"
+            yield unchecked(f"the hook of {shown(profile.name)} was not tried: {why}", profile=profile.name)
     if machine.not_proven:
         names = f"{len(machine.not_proven)} more hooks, {shown(machine.not_proven[0])} and so on"
         yield unchecked(f"not tried: {names}; name those that matter: awsvault doctor PROFILE")

@@ -37,7 +37,7 @@ def hooked(machine: Machine) -> Iterator[Finding]:
     )  # a line that is badly written is told as that
     asked = {hook.name for hook in meant if hook and hook.home == machine.home}
     for name in machine.vault or ():
-        if name in asked:
+        if name in asked or machine.is_revoked(name):
             continue
         mend = f"add to {machine.config.path}: [profile {name}] {PROCESS} = {_line(machine, name)}"
         known = machine.profiles.get(name)
