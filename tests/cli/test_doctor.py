@@ -343,9 +343,9 @@ def test_a_hook_that_waits_for_a_person_is_not_tried() -> None:
 
 def test_hooks_of_another_vault_are_pointed_to() -> None:
     other = machine(f"{DEV}[profile x]\ncredential_process = {OURS} --home /h get x\n")
-    assert [("hook-home", "the hook of x asks another vault; run: awsvault --home /h doctor")] == [
-        (name, finding.evidence) for name, finding in findings(other)
-    ]
+    assert [
+        ("hook-home", "the hook of x was not judged: another vault's; run: awsvault --home /h doctor")
+    ] == [(name, finding.evidence) for name, finding in findings(other)]
 
 
 def test_named_profiles_narrow_what_is_said_of_profiles_only() -> None:

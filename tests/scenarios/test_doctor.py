@@ -178,7 +178,7 @@ def test_a_strange_program_is_named_and_not_run(stage: Stage, tmp_path: Path) ->
     strange.chmod(0o755)
     config(stage, hook(stage, program=str(strange)))
     assert {"hook-program"} == found(stage).keys()
-    assert "was not tried: it does not call this installation" in doctor(stage, "--fix", "--yes").stderr
+    assert "not tried: another program than this installation" in doctor(stage, "--fix", "--yes").stderr
     assert str(strange) in (aws(stage) / "config").read_text(), "it may be another installation that is meant"
     assert not (tmp_path / "ran").exists()
 
@@ -265,7 +265,7 @@ def test_without_a_daemon_it_says_so(stage: Stage, tmp_path: Path) -> None:
     done = doctor(stage, AWSVAULT_HOME=str(empty))
     assert (0, "") == (done.returncode, done.stdout)
     assert "there is no vault yet; run: awsvault init" in done.stderr
-    assert f"asks another vault; run: awsvault --home {stage.daemon.home} doctor" in done.stderr
+    assert f"not judged: another vault's; run: awsvault --home {stage.daemon.home} doctor" in done.stderr
     (empty / "vault").touch()
     assert "vaultd does not run; run: awsvault unlock" in doctor(stage, AWSVAULT_HOME=str(empty)).stderr
     assert ["vault"] == os.listdir(empty), "nothing is started or left"

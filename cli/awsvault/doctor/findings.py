@@ -111,6 +111,18 @@ def shown(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
+def together(found: Iterable[tuple[str, str]], fact: str) -> Iterator[Finding]:
+    """What was not checked of many profiles, by (profile, why): one finding for each reason, and for each lone profile."""
+    by_why: dict[str, list[str]] = {}
+    for name, why in found:
+        by_why.setdefault(why, []).append(name)
+    for why, names in by_why.items():
+        if len(names) == 1:
+            yield unchecked(f"the hook of {shown(names[0])} was not {fact}{why}", profile=names[0])
+        else:
+            yield unchecked(f"the hooks of {shown(names[0])} and {len(names) - 1} more were not {fact}{why}")
+
+
 def judge(
     checks: Iterable[Check], machine: Machine, wanted: frozenset[str]
 ) -> Iterator[tuple[Check, Finding]]:

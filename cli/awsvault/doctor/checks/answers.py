@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from awsvault.doctor.findings import Check, Finding, problem, shown, unchecked, warning
+from awsvault.doctor.findings import Check, Finding, problem, shown, together, unchecked, warning
 from awsvault.doctor.machine import Machine, Proof, Resolved, Run
 
 SLOW_S = 1.0  # R13; the tightest SDK waits 5 s, and others hold up the whole program meanwhile
@@ -20,14 +20,20 @@ def served(machine: Machine) -> Iterator[Finding]:
             yield unchecked(f"the hook of {shown(name)} was not tried: {proof.line}", profile=name)
         elif proof.code:
             yield problem(f"the vault hands out nothing for {shown(name)}: {proof.line}", profile=name)
-    for profile, hook in machine.hooked():
-        revoked, ours = machine.is_revoked(hook.name), machine.calls_us(profile)
-        if hook.home == machine.home and (revoked or not ours):
-            why = f"{hook.name} is revoked" if revoked else "it does not call this installation"
-            yield unchecked(f"the hook of {shown(profile.name)} was not tried: {why}", profile=profile.name)
+    yield from together(_untried(machine), "tried: ")
     if machine.not_proven:
         names = f"{len(machine.not_proven)} more hooks, {shown(machine.not_proven[0])} and so on"
         yield unchecked(f"not tried: {names}; name those that matter: awsvault doctor PROFILE")
+
+
+def _untried(machine: Machine) -> Iterator[tuple[str, str]]:
+    for profile, hook in machine.hooked():
+        if hook.home != machine.home:
+            continue  # told by itself
+        if machine.is_revoked(hook.name):
+            yield profile.name, f"{hook.name} is revoked"
+        elif not machine.calls_us(profile):
+            yield profile.name, "another program than this installation"
 
 
 def _tried(machine: Machine) -> Iterator[tuple[str, Proof, Run]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from awsvault.doctor.checks import hooks
-from awsvault.doctor.findings import AddHook, Check, Finding, problem, shown, unchecked, warning
+from awsvault.doctor.findings import AddHook, Check, Finding, problem, shown, together, warning
 from awsvault.doctor.machine import Machine
 from vaultd.core.awsfiles import PROCESS, Hook
 from vaultd.wire.errors import Usage
@@ -58,13 +58,11 @@ def _line(machine: Machine, name: str) -> str:
 
 
 def other_homes(machine: Machine) -> Iterator[Finding]:
-    for profile, hook in machine.hooked():
-        if hook.home != machine.home:
-            home = f"awsvault --home {hook.home}" if hook.home else "AWSVAULT_HOME= awsvault"
-            yield unchecked(
-                f"the hook of {shown(profile.name)} asks another vault; run: {home} doctor",
-                profile=profile.name,
-            )
+    others = [(profile.name, hook.home) for profile, hook in machine.hooked() if hook.home != machine.home]
+    commands = {home: f"awsvault --home {home}" if home else "AWSVAULT_HOME= awsvault" for _, home in others}
+    yield from together(
+        ((name, f"run: {commands[home]} doctor") for name, home in others), "judged: another vault's; "
+    )
 
 
 def sessions(machine: Machine) -> Iterator[Finding]:
