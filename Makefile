@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup test lint demo bench torture conformance lock clean
+.PHONY: help setup test lint demo bench torture conformance man lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo 'make bench        speed and memory, as ratios within one run'
 	@echo 'make torture      faults: what `make test` has no time for'
 	@echo 'make conformance  real AWS SDKs and tools'
+	@echo 'make man          write the manual page anew'
 	@echo 'make lock         pin the newest versions of everything, with hashes, in .ci/'
 	@echo 'make clean        remove .venv and caches'
 
@@ -45,6 +46,10 @@ torture conformance: setup
 	@if ls tests/$@/test_*.py >/dev/null 2>&1; \
 	then $(BIN)/python -m pytest tests/$@; \
 	else echo 'tests/$@ holds no test yet: see `make test` and `make demo` for what is covered today'; fi
+
+# From what the command says of itself; a test fails when the page is older.
+man: setup
+	@$(BIN)/python .ci/man.py
 
 lock:
 	@$(PYTHON) .ci/setup.py lock

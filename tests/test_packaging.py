@@ -50,7 +50,8 @@ def expected_files() -> set[str]:
         f"{NAME}.dist-info/{name}"
         for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
     }
-    return code | command | DOCUMENTS | units | system | about | {LAUNCHER}
+    manual = {f"{NAME}.data/data/share/man/man1/awsvault.1"}
+    return code | command | DOCUMENTS | units | system | manual | about | {LAUNCHER}
 
 
 def test_the_wheel_holds_exactly_what_it_should(wheel: Path) -> None:
