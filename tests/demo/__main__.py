@@ -165,12 +165,12 @@ def role_with_mfa(stage: Stage) -> None:
 def rotation(stage: Stage) -> None:
     stage.say("A new key in place of bob's. It is served only after it has worked for ten seconds.")
     stage.run("awsvault rotate ci --dry-run", shows=["user bob", "make a new key", "after 7 d more: delete"])
-    stage.run("awsvault rotate ci", shows=["is served", "stays active until"])
+    stage.run("awsvault rotate ci", shows=["is served now", "stays active until"])
     stage.run("awsvault rotate --status", shows=["ci", "grace"])
     stage.run(f"{WHO_AM_I} ci", shows=["user/bob"])
     stage.say("As if the old one had leaked: no grace, no week in which it could be activated again.")
     gone = [("without a grace: ", "ci"), ("too? [Y/n] ", "n")]
-    stage.run("awsvault rotate ci --now", dialogue=gone, shows=["one key is left"])
+    stage.run("awsvault rotate ci --now", dialogue=gone, shows=["the rotation is over"])
     stage.run(f"{WHO_AM_I} admin", shows=["assumed-role/admin/bob"])
 
 
