@@ -6,11 +6,10 @@ What a forger can do is name a profile and a date; the words and the commands ar
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from vaultd.core import canonical
-from vaultd.core.canonical import from_time, to_time
+from vaultd.core.canonical import from_time, from_time_or_none, to_time_or_none
 from vaultd.core.fields import NAME
 from vaultd.core.reminders import THINGS, Entry
 
@@ -28,14 +27,16 @@ class Odd(ValueError):
 def encode(entries: Sequence[Entry]) -> bytes:
     """Canonical JSON (FORMAT.md): `{"agenda":1,"entries":[[profile, thing, since, by, quiet until], ...]}`."""
     rows = [
-        (entry.profile, entry.thing, from_time(entry.since), _time(entry.by), _time(entry.quiet_until))
+        (
+            entry.profile,
+            entry.thing,
+            from_time(entry.since),
+            from_time_or_none(entry.by),
+            from_time_or_none(entry.quiet_until),
+        )
         for entry in entries[:MAX_ENTRIES]
     ]
     return canonical.encode({"agenda": VERSION, "entries": rows})
-
-
-def _time(moment: datetime | None) -> int | None:
-    return None if moment is None else from_time(moment)
 
 
 def decode(data: bytes) -> tuple[Entry, ...]:
@@ -68,7 +69,7 @@ def _entry(row: Any) -> Entry:
     if not isinstance(thing, str) or thing not in THINGS:
         raise Odd("an entry is about something unknown")
     try:
-        since, by, quiet_until = (None if time is None else to_time(time) for time in times)
+        since, by, quiet_until = map(to_time_or_none, times)
     except ValueError:
         raise Odd("an entry has a date that is none") from None
     if since is None or (by is None) == (thing == "rotate") or (by is not None and by < since):

@@ -53,3 +53,12 @@ def to_time(seconds: object) -> datetime:
     if type(seconds) is not int or not 0 <= seconds <= MAX_TIME:  # not isinstance: True is an int
         raise ValueError("not a time")
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def from_time_or_none(moment: datetime | None) -> int | None:
+    return None if moment is None else from_time(moment)
+
+
+def to_time_or_none(seconds: object) -> datetime | None:
+    """Raises ValueError."""
+    return None if seconds is None else to_time(seconds)

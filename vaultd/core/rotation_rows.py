@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How an open rotation is written in the vault's body (FORMAT.md, "Records"): one row, with both keys in it."""
 
-from datetime import datetime
 from typing import Any, Final
 
-from vaultd.core.canonical import from_time, to_time
+from vaultd.core.canonical import from_time, from_time_or_none, to_time, to_time_or_none
 from vaultd.core.keys import Key
 from vaultd.core.rotation import Rotation
 from vaultd.core.secret import Secret
@@ -24,7 +23,7 @@ def row(name: str, rotation: Rotation) -> tuple[object, ...]:
         _columns(rotation.old),
         _columns(rotation.new) if rotation.new else None,
         rotation.known,
-        _time(rotation.promoted_at),
+        from_time_or_none(rotation.promoted_at),
         rotation.back,
         rotation.hurry,
         rotation.force,
@@ -46,7 +45,7 @@ def rotation(columns: list[Any]) -> Rotation:
         _key(old),
         _key(new) if new else None,
         tuple(known),
-        _moment(promoted),
+        to_time_or_none(promoted),
         back,
         hurry,
         force,
@@ -55,17 +54,9 @@ def rotation(columns: list[Any]) -> Rotation:
 
 
 def _columns(key: Key) -> tuple[object, ...]:
-    return key.access_key_id, key.secret.reveal(), _time(key.created_at), from_time(key.added_at)
+    return key.access_key_id, key.secret.reveal(), from_time_or_none(key.created_at), from_time(key.added_at)
 
 
 def _key(columns: list[Any]) -> Key:
     key_id, secret, created, added = columns
-    return Key(key_id, Secret(secret.encode()), _moment(created), to_time(added))
-
-
-def _time(moment: datetime | None) -> int | None:
-    return None if moment is None else from_time(moment)
-
-
-def _moment(seconds: Any) -> datetime | None:
-    return None if seconds is None else to_time(seconds)
+    return Key(key_id, Secret(secret.encode()), to_time_or_none(created), to_time(added))

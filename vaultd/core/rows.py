@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from vaultd.core import canonical, revocation_rows, rotation_rows
-from vaultd.core.canonical import from_time, to_time
+from vaultd.core.canonical import from_time, from_time_or_none, to_time, to_time_or_none
 from vaultd.core.keys import Key
 from vaultd.core.records import Body, KeyProfile, MfaSession, Profile
 from vaultd.core.revocation import Revocation
@@ -62,7 +62,7 @@ def _key_row(profile: KeyProfile) -> Row:
         profile.name,
         key.access_key_id,
         key.secret.reveal(),
-        _time(key.created_at),
+        from_time_or_none(key.created_at),
         from_time(key.added_at),
         profile.serve,
         profile.partition,
@@ -70,8 +70,8 @@ def _key_row(profile: KeyProfile) -> Row:
         profile.arn,
         profile.region,
         profile.mfa_serial,
-        _time(profile.verified_at),
-        _time(profile.last_used_at),
+        from_time_or_none(profile.verified_at),
+        from_time_or_none(profile.last_used_at),
     )
     if not profile.has_extras:
         return row
@@ -96,22 +96,14 @@ def _role_row(profile: RoleProfile) -> Row:
         profile.policy,
         profile.policy_arns,
         profile.region,
-        _time(profile.verified_at),
-        _time(profile.last_used_at),
+        from_time_or_none(profile.verified_at),
+        from_time_or_none(profile.last_used_at),
     )
 
 
 def _mfa_row(device: tuple[str, str], session: MfaSession) -> Row:
     token = session.session_token.reveal()
     return (*device, session.access_key_id, session.secret.reveal(), token, from_time(session.expires_at))
-
-
-def _time(moment: datetime | None) -> int | None:
-    return None if moment is None else from_time(moment)
-
-
-def _moment(seconds: Any) -> datetime | None:
-    return None if seconds is None else to_time(seconds)
 
 
 def decode(data: bytes | memoryview) -> Body:
@@ -174,15 +166,15 @@ def _key_profile(row: list[Any], share: Share) -> KeyProfile:
     ) = row
     return KeyProfile(
         name,
-        Key(key_id, Secret(secret.encode()), _moment(created), to_time(added)),
+        Key(key_id, Secret(secret.encode()), to_time_or_none(created), to_time(added)),
         share(serve, serve),
         share(partition, partition),
         share(account, account),
         arn,
         share(region, region),
         mfa_serial,
-        _moment(verified),
-        _moment(used),
+        to_time_or_none(verified),
+        to_time_or_none(used),
         *(_extras(extras) if extras else ()),
     )
 
@@ -229,8 +221,8 @@ def _role_profile(row: list[Any], share: Share) -> RoleProfile:
         policy,
         tuple(arns),
         share(region, region),
-        _moment(verified),
-        _moment(used),
+        to_time_or_none(verified),
+        to_time_or_none(used),
     )
 
 

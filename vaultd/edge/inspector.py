@@ -13,7 +13,7 @@ from typing import Any
 
 from vaultd.core import chain, preflight
 from vaultd.core.backoff import is_transient
-from vaultd.core.canonical import from_time, to_time
+from vaultd.core.canonical import from_time_or_none, to_time_or_none
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.reminders import KeyFacts
 from vaultd.core.sessions import of_key
@@ -129,7 +129,7 @@ class Inspector:
         for key_id, (at, told) in carried.items():
             facts = None
             if told:
-                used_at, quarantined_at, rotated_at = (None if t is None else to_time(t) for t in told[:3])
+                used_at, quarantined_at, rotated_at = map(to_time_or_none, told[:3])
                 facts = KeyFacts(used_at, quarantined_at, rotated_at, *told[3:5])
             self._answers[key_id] = Answer(at, facts)
 
@@ -139,7 +139,7 @@ def _carried(facts: KeyFacts | None) -> list[int | str | None] | None:
         return None
     moments = (facts.used_at, facts.quarantined_at, facts.rotated_at)
     return [
-        *(None if moment is None else from_time(moment) for moment in moments),
+        *map(from_time_or_none, moments),
         facts.rotated_by,
         facts.used_for,
     ]
