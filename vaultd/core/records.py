@@ -6,7 +6,7 @@ vault that cannot be decoded again would be a vault lost. How they are written i
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal, get_args
@@ -181,6 +181,11 @@ class Body:
         alive = {known: kept for known, kept in self.mfa_sessions.items() if kept.expires_at > now}
         return replace(self, mfa_sessions={**alive, device: session})
 
+    def without_mfa_sessions(self, key_ids: Collection[str]) -> "Body":
+        """Those that these long-term keys made are not served any more: AWS denies them everything."""
+        kept = {device: session for device, session in self.mfa_sessions.items() if device[0] not in key_ids}
+        return replace(self, mfa_sessions=kept)
+
     def with_rotation(self, name: str, rotation: Rotation | None) -> "Body":
         """The open rotation of a profile; None closes it."""
         others = {known: kept for known, kept in self.rotations.items() if known != name}
@@ -202,13 +207,6 @@ class Body:
         for rotation in self.rotations.values():
             if rotation.state == "grace" and rotation.new and rotation.new.access_key_id == access_key_id:
                 return rotation.old
-        return None
-
-    def key_after(self, access_key_id: str) -> Key | None:
-        """The key that took the place of this one, while both are active in AWS."""
-        for rotation in self.rotations.values():
-            if rotation.state == "grace" and rotation.old.access_key_id == access_key_id:
-                return rotation.new
         return None
 
     def with_revocation(self, name: str, revocation: Revocation | None) -> "Body":

@@ -33,6 +33,7 @@ PROMOTED: Final = frozenset({"grace", "deactivating", "soak", "deleting"})
 HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,63}:[0-9a-f]{8}\Z")
 _RUN: Final = re.compile(r"[0-9a-f]{16}\Z")
 MAX_WAITS: Final = 300  # characters
+UNCERTAIN: Final = "it is not known yet whether AWS made a key; the old one goes on serving"
 
 #: By then IAM lists every key that was made, and CloudTrail shows who made it: within seconds, and within minutes.
 UNCERTAIN_FOR = timedelta(minutes=30)
@@ -132,10 +133,7 @@ def rolled_back(rotation: Rotation, now: datetime) -> Rotation:
         case "undoing":
             return rotation
         case "intent" | "uncertain":
-            raise Usage(
-                "it is not known yet whether AWS made a key; the old one goes on serving",
-                hint="run: awsvault rotate --status",
-            )
+            raise Usage(UNCERTAIN, hint="run: awsvault rotate --status")
         case "deleting":
             raise Usage("the old key is being deleted: there is no way back")
 

@@ -133,12 +133,8 @@ async def unrevoke(service: Service, call: Call) -> Frame:
 
 def _served_again(body: Body, name: str, revoked: Revocation) -> Body:
     """Without the MFA sessions that were denied everything: for hours they would be served."""
-    alive = {
-        device: session
-        for device, session in body.mfa_sessions.items()
-        if not (SESSIONS in revoked.done and device[0] in revoked.key_ids)
-    }
-    return replace(body.with_revocation(name, None), mfa_sessions=alive)
+    denied = revoked.key_ids if SESSIONS in revoked.done else ()
+    return body.with_revocation(name, None).without_mfa_sessions(denied)
 
 
 def _told(

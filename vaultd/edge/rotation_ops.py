@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operation `rotate`: the plan, a rotation up to its promotion, a push, the way back."""
 
-from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from vaultd.core import userpolicy
 from vaultd.core.fields import check_name
@@ -12,14 +11,12 @@ from vaultd.core.preflight import Found, Wanted
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.refusals import span
 from vaultd.core.roles import RoleProfile
-from vaultd.core.rotation import PROMOTED
+from vaultd.core.rotation import PROMOTED, UNCERTAIN
 from vaultd.edge.calls import Call
 from vaultd.edge.service import Service
 from vaultd.edge.shown import iso, rotation_shown, shown
 from vaultd.wire.errors import AwsFailed, Usage, VaultError
 from vaultd.wire.protocol import Frame, error_frame
-
-_UNCERTAIN: Final = "it is not known yet whether AWS made a key; the old one goes on serving"
 
 
 async def rotate(service: Service, call: Call) -> Frame:
@@ -77,7 +74,7 @@ async def _rotated(service: Service, name: str, wanted: Wanted, call: Call) -> l
     else:
         if run and (run.state not in PROMOTED or (run.waits and (run.hurry or run.force))):
             hint = "" if run.waits else "vaultd finds out; awsvault rotate --status"
-            failures.append(AwsFailed(run.waits or _UNCERTAIN, hint=hint))
+            failures.append(AwsFailed(run.waits or UNCERTAIN, hint=hint))
         if run and run.state not in PROMOTED:
             raise failures[0]
     notes = await _end_sessions(service, name, failures) if call["sessions"] else []
@@ -108,17 +105,11 @@ async def _end_sessions(service: Service, name: str, failures: list[AwsFailed]) 
         hint = error.hint or "who else can do it: awsvault help revoke"
         failures.append(AwsFailed(error.message, hint=hint, details=dict(error.details)))
         return []
-    await service.save(lambda body: _without_mfa_sessions(body, key_id))
+    await service.save(lambda body: body.without_mfa_sessions((key_id,)))
     service.rotator.runs.forget_sessions(key_id)
     return [
         "sessions that the user's keys made before this moment are denied everything; those of roles live on"
     ]
-
-
-def _without_mfa_sessions(body: Body, key_id: str) -> Body:
-    """Those of this key are among what was ended."""
-    kept = {device: session for device, session in body.mfa_sessions.items() if device[0] != key_id}
-    return replace(body, mfa_sessions=kept)
 
 
 async def _plan(service: Service, profile: KeyProfile, wanted: Wanted) -> dict[str, Any]:

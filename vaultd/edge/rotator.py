@@ -109,10 +109,7 @@ class Rotator:
         if run is None:
             return
         if not run.waits:
-            raise Refused(
-                "it is not known yet whether AWS made a key; the old one goes on serving",
-                hint="try again in a few minutes",
-            )
+            raise Refused(rotation.UNCERTAIN, hint="try again in a few minutes")
         await self.runs.move(name, run, None)
 
     async def _replace_lost(self, run: Rotation, profile: KeyProfile, key_id: str) -> None:
