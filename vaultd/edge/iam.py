@@ -254,8 +254,13 @@ def _gone_already_is_gone() -> Iterator[None]:
     try:
         yield
     except AwsFailed as error:
-        if error.details.get("aws_code") != NO_SUCH_ENTITY or "user with name" in error.message:
+        if error.details.get("aws_code") != NO_SUCH_ENTITY or is_about_user(error):
             raise
+
+
+def is_about_user(error: AwsFailed) -> bool:
+    """Is it the user that IAM does not have, and not what is asked of it?"""
+    return error.details.get("aws_code") == NO_SUCH_ENTITY and "user with name" in error.message
 
 
 def _ask(

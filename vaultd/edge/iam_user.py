@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One IAM user, asked with one signature: what rotation does to a user's keys, without the same four words each time.
+"""One IAM user, asked with one signature: what is done to a user's keys, without the same four words each time.
 
 Blocking; every failure is an AwsFailed. What each call promises stands in edge/iam.py.
 """

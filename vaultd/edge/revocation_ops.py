@@ -14,8 +14,9 @@ from vaultd.core.fields import check_name
 from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.refusals import UNKNOWN_KEY
 from vaultd.core.revocation import SESSIONS, Revocation
-from vaultd.core.sessions import of_key
+from vaultd.core.sessions import Credentials, of_key
 from vaultd.edge.calls import Call
+from vaultd.edge.iam_user import IamUser
 from vaultd.edge.mfa import code_needed
 from vaultd.edge.revocation_report import report
 from vaultd.edge.revoker import held_keys, told
@@ -110,14 +111,13 @@ async def unrevoke(service: Service, call: Call) -> Frame:
         raise Usage(f'"{name}" is not revoked')
     if revoked.wanted == "deleted":
         raise Refused(f'the key of "{name}" was to be deleted', hint=f"run: awsvault add {name} --replace")
-    iam, place = service.aws.iam, {"partition": profile.partition, "region": profile.region}
     if call["via"] is not None:
         signer = await _via(service, call["via"], profile)
-        user = {"user_name": _user_name(profile), "access_key_id": profile.key.access_key_id, "active": True}
-        await asyncio.to_thread(iam.set_key_active, signer.credentials, **place, **user)  # type: ignore[arg-type]
+        user = _user(service, profile, signer.credentials, _user_name(profile))
+        await asyncio.to_thread(user.set_key_active, profile.key.access_key_id, active=True)
     else:
         try:
-            await asyncio.to_thread(iam.who_am_i, of_key(profile.key), **place)  # type: ignore[arg-type]
+            await asyncio.to_thread(_user(service, profile, of_key(profile.key)).who_signs)
         except AwsFailed as error:
             if error.details.get("aws_code") not in UNKNOWN_KEY:
                 raise
@@ -203,6 +203,10 @@ def _sharing(body: Body, revoked: Revocation) -> list[str]:
     ]
 
 
+def _user(service: Service, profile: Profile, credentials: Credentials, name: str | None = None) -> IamUser:
+    return IamUser(service.aws.iam, credentials, profile.partition, profile.region, name)
+
+
 def _user_name(profile: KeyProfile) -> str:
     name = chain.user_name(profile)
     if name is None:
@@ -230,8 +234,7 @@ async def _via(service: Service, name: object, target: KeyProfile) -> Signer:
         credentials, ends_itself = session.credentials, is_same_user
     account = profile.account
     if account is None:
-        place = {"partition": profile.partition, "region": profile.region}
-        account = (await asyncio.to_thread(service.aws.iam.who_am_i, credentials, **place)).account  # type: ignore[arg-type]
+        account = (await asyncio.to_thread(_user(service, profile, credentials).who_signs)).account
         _check_account(profile.name, account, target)
     own_key = profile.key.access_key_id if isinstance(profile, KeyProfile) and is_same_user else None
     return Signer(credentials, own_key, ends_itself, account)

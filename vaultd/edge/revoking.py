@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from vaultd.core.backoff import is_transient
 from vaultd.core.refusals import BAD_SIGNATURE, DENIED, EXPIRED, UNKNOWN_KEY
@@ -19,7 +19,8 @@ from vaultd.core.revocation import DENIED_AHEAD, SESSIONS, Wanted, order
 from vaultd.core.sessions import Credentials
 from vaultd.core.userpolicy import DENIAL, denial, is_quarantine
 from vaultd.edge.boto import UNREACHABLE
-from vaultd.edge.iam import NO_SUCH_ENTITY, Iam
+from vaultd.edge.iam import NO_SUCH_ENTITY, Iam, is_about_user
+from vaultd.edge.iam_user import IamUser
 from vaultd.wire.errors import AwsFailed
 
 #: `gone`: IAM has no such key. `unusable`: AWS does not accept it, and no more is known. `no policy`: root has none.
@@ -114,11 +115,13 @@ class _Work:
         self._now = now
         self._note = note
         self._name = job.user_name
-        self._place: dict[str, Any] = {"partition": job.partition, "region": job.region}
         self._quarantined: bool | None = None
         self._is_unreachable = False
         self.done: dict[str, Became] = {}
         self.failures: dict[str, Failure] = {}
+
+    def _user(self, credentials: Credentials, name: str | None) -> IamUser:
+        return IamUser(self._iam, credentials, self._job.partition, self._job.region, name)
 
     @property
     def is_worth_a_pause(self) -> bool:
@@ -164,13 +167,7 @@ class _Work:
 
     def _deny(self, signer: Signer) -> Became:
         def write(name: str) -> None:
-            self._iam.put_user_policy(
-                signer.credentials,
-                **self._place,
-                user_name=name,
-                name=DENIAL,
-                document=denial(self._now() + DENIED_AHEAD),
-            )
+            self._user(signer.credentials, name).put_policy(DENIAL, denial(self._now() + DENIED_AHEAD))
 
         return "denied" if self._do_to_user(signer, write) else "no policy"
 
@@ -182,24 +179,24 @@ class _Work:
             else:
                 found = self._do_to_user(signer, lambda name: self._end_key(signer, name, key_id, wanted))
         except AwsFailed as error:
-            if error.details.get("aws_code") != NO_SUCH_ENTITY or _is_about_user(error):
+            if error.details.get("aws_code") != NO_SUCH_ENTITY or is_about_user(error):
                 raise
             return "gone"
         return wanted if found else "gone"
 
     def _end_key(self, signer: Signer, name: str | None, key_id: str, wanted: Wanted) -> None:
-        place: dict[str, Any] = {**self._place, "user_name": name, "access_key_id": key_id}
+        user = self._user(signer.credentials, name)
         if wanted == "inactive":
-            self._iam.set_key_active(signer.credentials, **place, active=False)
+            user.set_key_active(key_id, active=False)
             return
         try:
-            self._iam.delete_key(signer.credentials, **place)
+            user.delete_key(key_id)
         except AwsFailed as error:
             if error.details.get("aws_code") in DENIED:
                 with contextlib.suppress(
                     AwsFailed
                 ):  # then at least that; what is said is that the key is still there
-                    self._iam.set_key_active(signer.credentials, **place, active=False)
+                    user.set_key_active(key_id, active=False)
             raise
 
     def _do_to_user(self, signer: Signer, act: Callable[[str], None]) -> bool:
@@ -210,7 +207,7 @@ class _Work:
         try:
             act(name)
         except AwsFailed as error:
-            if not _is_about_user(error):
+            if not is_about_user(error):
                 raise
             today = self._name_today(signer)
             if today == name:
@@ -238,7 +235,7 @@ class _Work:
         own = [target.credentials for target in self._job.targets.values() if target.credentials]
         for credentials in own:
             try:
-                return self._iam.who_am_i(credentials, **self._place)
+                return self._user(credentials, None).who_signs()
             except AwsFailed as error:
                 if error.details.get("aws_code") not in UNKNOWN_KEY:
                     raise
@@ -278,14 +275,8 @@ class _Work:
         """A courtesy: it says why. Not known to whoever may not see it."""
         if self._quarantined is None and self._name:
             try:
-                attached = self._iam.attached_policies(
-                    signer.credentials, **self._place, user_name=self._name
-                )
+                attached = self._user(signer.credentials, self._name).attached_policies()
             except AwsFailed:
                 attached = ()
             self._quarantined = any(map(is_quarantine, attached))
         return bool(self._quarantined)
-
-
-def _is_about_user(error: AwsFailed) -> bool:
-    return error.details.get("aws_code") == NO_SUCH_ENTITY and "user with name" in error.message
