@@ -23,6 +23,8 @@ RIVALS = frozenset(
 _HOOK = re.compile(
     r"(?:[A-Za-z0-9_./-]*/)?awsvault(?: --home (?P<home>[A-Za-z0-9_./-]+))? get (?P<name>[A-Za-z][A-Za-z0-9_-]{0,63})"
 )
+#: Nearly all headers: shlex is a hundred times slower.
+_PLAIN_PROFILE = re.compile(r"profile[ \t]+([A-Za-z0-9_.@/+:-]+)\Z")
 _REGION = r"[a-z0-9-]{1,40}"
 #: Not compiled before there is something to back up: every `add` waits for what is done at import.
 _CONFIDENTIAL = r"(?i)[#;\s]*\S*(?:secret|password|passphrase|(?:session|security)_token)(?!_file)\w*\s*[=:]"
@@ -76,6 +78,9 @@ def profile_in(header: str) -> str | None:
     """The profile that a header of `config` names, by botocore's reading: words split like a shell's."""
     if header == "default":
         return header
+    plain = _PLAIN_PROFILE.match(header)
+    if plain:
+        return plain[1]
     if not header.startswith("profile"):
         return None
     try:

@@ -10,15 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vaultd.core import awsfiles
-from vaultd.core.awsfiles import PROCESS
+from vaultd.core.awsfiles import PROCESS, profile_in
 from vaultd.core.ini import indent_of, is_blank_or_comment, split
 
 _HEADER = re.compile(r"\[(.+)\]")
 _OPTION = re.compile(r"(.*?)\s*[=:]\s*(.*)$")
-_PLAIN_PROFILE = re.compile(
-    r"profile[ \t]+([A-Za-z0-9_.@/+:-]+)\Z"
-)  # nearly all: shlex is a hundred times slower
 _BYTE_ORDER_MARK = "\ufeff"
 
 Fault = Literal["no setting", "second section", "second setting", "byte order mark"]
@@ -129,15 +125,10 @@ def profiles(config: Survey, credentials: Survey) -> dict[str, Profile]:
     """Every profile of both files, in their order."""
     found: dict[str, Profile] = {}
     for part in config.parts:
-        name = _profile_in(part.header)
+        name = profile_in(part.header)
         if name is not None and name not in found:
             found[name] = Profile(name, part)
     for part in credentials.parts:
         known = found.get(part.header)
         found[part.header] = Profile(part.header, known.config if known else None, part)
     return found
-
-
-def _profile_in(header: str) -> str | None:
-    plain = _PLAIN_PROFILE.match(header)
-    return plain[1] if plain else awsfiles.profile_in(header)
