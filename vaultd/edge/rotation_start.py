@@ -120,7 +120,6 @@ class Start:
             await self.runs.move(name, run, None)
             return error
         await self.runs.move(name, run, run.at("uncertain", self.runs.clock.now()))
-        self.runs.journal(name, "uncertain", run=run.run)
         return AwsFailed(
             f"it is not known whether AWS made a key ({error.message}); the old one goes on serving",
             hint="vaultd finds out; run: awsvault rotate --status",
