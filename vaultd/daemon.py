@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine
 from typing import Any, NoReturn
 
 from vaultd.core import envelope
@@ -128,9 +128,7 @@ class Daemon:
     async def serve(self) -> NoReturn:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(log.say_unexpected)
-        loop.set_default_executor(
-            ThreadPoolExecutor(THREADS, thread_name_prefix="vaultd", initializer=successor.hold_signals)
-        )
+        loop.set_default_executor(successor.threads(THREADS, "vaultd"))
         self._server = Server(self._listener, Handlers(self._service).answer)
         self._stopping = loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -141,8 +139,8 @@ class Daemon:
         sdnotify.notify("READY=1", f"STATUS={self._service.keeper.state()}", f"MAINPID={os.getpid()}")
         log.move_to_file(self._places.log)
         self._spawn(self._tick())
-        self._spawn(self._remind())
-        self._spawn(self._watch_aws())
+        self._spawn(self._dispensable(self._remind(), "no more reminders until a restart"))
+        self._spawn(self._dispensable(self._watch_aws(), "~/.aws is not watched any more"))
         self._spawn(self._watch_socket())
         self._spawn(self._feed_watchdog())
         await self._stopping
@@ -175,30 +173,26 @@ class Daemon:
                 sdnotify.notify(f"STATUS={status}")
 
     async def _remind(self) -> None:
-        """Apart from the lock's timer: no disk that hangs may keep a vault open, and no trouble here end the agent."""
-        try:
-            while True:
-                await asyncio.sleep(TICK_S)
-                # Not of a step that was due while the vault was locked, and is being done at this moment.
-                if not self._service.draining and not self._service.rotator.is_working:
-                    await self._service.reminding.tick()
-        except Exception as error:  # noqa: BLE001 - the outermost loop: an agent that does not remind is still one
-            log.say(
-                f"unexpected {type(error).__name__} at {log.place(error)}; no more reminders until a restart"
-            )
+        """Apart from the lock's timer: no disk that hangs may keep a vault open."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            # Not of a step that was due while the vault was locked, and is being done at this moment.
+            if not self._service.draining and not self._service.rotator.is_working:
+                await self._service.reminding.tick()
 
     async def _watch_aws(self) -> None:
-        """As with reminders: no trouble here ends the agent."""
+        while True:
+            await self._service.watcher.look()
+            if self._service.watcher.has_changed(self._places.vault):
+                await self._service.check_vault_file()
+            await asyncio.sleep(WATCH_S)
+
+    async def _dispensable(self, work: Coroutine[Any, Any, None], without: str) -> None:
+        """No trouble in it ends the agent."""
         try:
-            while True:
-                await self._service.watcher.look()
-                if self._service.watcher.has_changed(self._places.vault):
-                    await self._service.check_vault_file()
-                await asyncio.sleep(WATCH_S)
-        except Exception as error:  # noqa: BLE001 - the outermost loop: an agent that does not watch is still one
-            log.say(
-                f"unexpected {type(error).__name__} at {log.place(error)}; ~/.aws is not watched any more"
-            )
+            await work
+        except Exception as error:  # noqa: BLE001 - the outermost loop: an agent without this is still one
+            log.say(f"unexpected {type(error).__name__} at {log.place(error)}; {without}")
 
     async def _watch_socket(self) -> None:
         """logind removes /run/user/<uid> at the last logout; a daemon that nobody can find serves nobody."""

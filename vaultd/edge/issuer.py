@@ -3,7 +3,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -11,7 +10,7 @@ from vaultd.core.chain import FederationStep, KeyStep, RoleStep, SessionStep, St
 from vaultd.core.refusals import UNKNOWN_KEY
 from vaultd.core.sessions import Credentials, Session
 from vaultd.edge.aws import Aws
-from vaultd.edge.successor import hold_signals
+from vaultd.edge.successor import threads
 from vaultd.wire.errors import AwsFailed
 
 #: Calls to AWS, in threads of their own: AWS hanging must not take those that derive keys and save.
@@ -37,7 +36,7 @@ class Issuer:
         self._key_of = key_of
         self._key_before = key_before
         self._mfa_session = mfa_session
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="aws", initializer=hold_signals)
+        self._threads = threads(AT_ONCE, "aws")
 
     async def issue(self, step: Step, session_of: SessionOf) -> Session:
         """Make the session of `step`; `session_of` gives that of its source. Raises AwsFailed, Locked."""

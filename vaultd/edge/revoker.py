@@ -7,7 +7,6 @@ them. What is saved and what is told is in edge/revocation_ops.py; the calls the
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -22,7 +21,7 @@ from vaultd.edge.aws import Aws
 from vaultd.edge.clock import Clock
 from vaultd.edge.keeper import Keeper
 from vaultd.edge.revoking import Became, Failure, Job, Outcome, Signer, Target, revoke_user
-from vaultd.edge.successor import hold_signals
+from vaultd.edge.successor import threads
 from vaultd.wire.errors import VaultError
 
 AT_ONCE = 24
@@ -55,7 +54,7 @@ class Revoker:
         self._clock = clock
         self._aws = aws
         self._kept = kept
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="revoke", initializer=hold_signals)
+        self._threads = threads(AT_ONCE, "revoke")
         self._under_way: set[str] = set()
         self._news: dict[str, Outcome] = {}
         self._writing = asyncio.Lock()

@@ -9,7 +9,7 @@ nor the socket.
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
@@ -27,7 +27,7 @@ from vaultd.edge.iam import NO_SUCH_ENTITY, Iam
 from vaultd.edge.iam_user import IamUser
 from vaultd.edge.lost_reply import settle
 from vaultd.edge.preflight import if_allowed, look
-from vaultd.edge.successor import hold_signals
+from vaultd.edge.successor import threads
 from vaultd.wire.errors import AwsFailed, Usage
 
 #: Successes in a row, spread over 10 s: IAM tells its hosts one after another (hashicorp/vault #8413: 5-10 s or more).
@@ -67,7 +67,7 @@ class Steps:
     regions: Callable[[KeyProfile], tuple[str | None, ...]]  # where the profile is used, as far as we know
     handed_out_for: Callable[[], timedelta]  # how long a key may be used by whom it was handed out to
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _threads: ThreadPoolExecutor | None = None
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: threads(AT_ONCE, "rotation"))
 
     async def take(self, run: Rotation, profile: KeyProfile, progress: Progress) -> Rotation | None:
         """Do what is next. Raises Waits, TurnBack, AwsFailed."""
@@ -105,8 +105,6 @@ class Steps:
 
     async def call(self, ask: Callable[_P, _Value], *args: _P.args, **kwargs: _P.kwargs) -> _Value:
         """In a thread of our own."""
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(AT_ONCE, "rotation", initializer=hold_signals)
         work = partial(ask, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
@@ -215,7 +213,7 @@ class Steps:
         assert run.new
         deadline = self.boottime() + VERIFY_PATIENCE_S
         while True:
-            listed = {key.access_key_id: key.active for key in await self.call(user.keys)}
+            listed = await self._listed(user)
             if listed.get(run.new.access_key_id):
                 return
             if listed.get(run.new.access_key_id) is False:
@@ -247,7 +245,7 @@ class Steps:
         by_old = replace(await self.user(profile), credentials=of_key(run.old))
         new, old = run.new.access_key_id, run.old.access_key_id
         try:
-            listed = {key.access_key_id: key.active for key in await self.call(by_old.keys)}
+            listed = await self._listed(by_old)
         except AwsFailed as error:
             if is_transient(error):
                 raise
@@ -258,8 +256,11 @@ class Steps:
             raise _useless(run, profile, "deactivated" if new in listed else "deleted")
 
     async def _is_listed(self, profile: KeyProfile, key: Key) -> bool:
-        user = await self.user(profile)
-        return key.access_key_id in {found.access_key_id for found in await self.call(user.keys)}
+        return key.access_key_id in await self._listed(await self.user(profile))
+
+    async def _listed(self, user: IamUser) -> dict[str, bool]:
+        """The ids of the user's keys, and whether each is active."""
+        return {key.access_key_id: key.active for key in await self.call(user.keys)}
 
     async def reactivate(self, run: Rotation, profile: KeyProfile, progress: Progress) -> None:
         """The old key works again, or an exception says why not. Raises Waits, AwsFailed."""

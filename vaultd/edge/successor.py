@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 from vaultd.edge import listen
@@ -49,6 +50,11 @@ def hold_signals() -> None:
     The mask survives exec. Every other thread holds them from its start, or the kernel would choose that one.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def threads(at_once: int, name: str) -> ThreadPoolExecutor:
+    """A pool whose threads hold signals; they are started as they are needed."""
+    return ThreadPoolExecutor(at_once, name, initializer=hold_signals)
 
 
 def _hand_over(fds: list[int]) -> None:
