@@ -38,7 +38,7 @@ def test_a_line_that_is_gone_for_a_moment_is_still_known(tmp_path: Path) -> None
         await street.write(OTHERS)
         assert [Exposure("hook-changed", "dev", "config", 2)] == street.told
         await street.write(OURS)
-        assert () == street.watcher.exposures
+        assert () == street.watcher.entries()
         street.watcher.close()
 
     asyncio.run(scenario())

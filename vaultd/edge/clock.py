@@ -23,3 +23,7 @@ def boottime() -> float:
 class Clock:
     now: Callable[[], datetime] = now
     boottime: Callable[[], float] = boottime
+
+    def stamp(self) -> str:
+        """The moment, as the audit writes it."""
+        return self.now().strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -229,7 +229,7 @@ class Handlers:
         if operation.audited:
             self._service.refusals.append(
                 {
-                    "at": _stamp(self._service),
+                    "at": self._service.clock.stamp(),
                     "op": call.op,
                     "profile": _profile(call),
                     "code": error.code,
@@ -246,7 +246,7 @@ class Handlers:
         if not operation.audited:
             return
         record: dict[str, Any] = {
-            "at": _stamp(self._service),
+            "at": self._service.clock.stamp(),
             "op": call.op,
             "profile": _profile(call),
             "verdict": verdict,
@@ -266,7 +266,3 @@ def _profile(call: Call) -> str | None:
     """The name, if it is one: raw input never enters a log."""
     name = call.fields.get("profile")
     return name if isinstance(name, str) and NAME.match(name) else None
-
-
-def _stamp(service: Service) -> str:
-    return service.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")

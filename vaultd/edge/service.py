@@ -73,27 +73,26 @@ class Service:
     refusals: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
     unlocked: policy.Unlocked | None = None
     draining: bool = False
-    panicking: bool = (
-        False  # `panic` is at work: it ends in a lock, and until then nothing is handed out or kept
-    )
+    #: `panic` is at work: it ends in a lock, and until then nothing is handed out or kept.
+    panicking: bool = False
     #: When each profile was last handed out; goes into the vault with the next save (a `get` itself never writes).
     last_used: dict[str, datetime] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
     #: A new one for every process image: how a client sees that a lock is complete.
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     started: float = 0.0
+    #: Between two questions to AWS; tests have no time.
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     watcher: Watcher = field(init=False)
     links: Links = field(init=False)
     reminding: Reminding = field(init=False)
     rotator: Rotator = field(init=False)
-    pause: Callable[[float], Awaitable[None]] = (
-        asyncio.sleep
-    )  # between two questions to AWS; tests have no time
-    _replaced_by: str | None = None
     revoker: Revoker = field(init=False)
+    _replaced_by: str | None = None
     _warming: "asyncio.Task[None] | None" = None  # held, or the loop may drop it half done
 
     def __post_init__(self) -> None:
+        host = this_host(self.places.vault)
         self.links = Links(
             self.make_aws,
             lambda: self.settings,
@@ -109,9 +108,7 @@ class Service:
             clock=self.clock,
             path=self.places.agenda,
             notifier=self.notifier,
-            inspector=Inspector(
-                self.clock, lambda: self.aws, lambda: self.keeper.epoch, this_host(self.places.vault)
-            ),
+            inspector=Inspector(self.clock, lambda: self.aws, lambda: self.keeper.epoch, host),
             settings=lambda: self.settings,
             uses=self.last_used,
             watched=self.watcher.entries,
@@ -129,7 +126,7 @@ class Service:
         self.rotator = Rotator(
             runs,
             steps,
-            Start(runs, steps, this_host(self.places.vault)),
+            Start(runs, steps, host),
             periods=lambda p: terms.periods(p, self.settings, self.durations),
             is_due=lambda p: (
                 p.name not in self.keeper.body.revocations
@@ -180,9 +177,9 @@ class Service:
         self._record("rotation", profile, event, **facts)
 
     def _record(self, op: str, profile: str, verdict: str, **facts: object) -> None:
-        at = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        line = {"at": self.clock.stamp(), "op": op, "profile": profile, "verdict": verdict, **facts}
         with contextlib.suppress(StorageFailed):  # it goes on; status says that the audit fails
-            self.audit.append({"at": at, "op": op, "profile": profile, "verdict": verdict, **facts})
+            self.audit.append(line)
             self.audit.sync_soon()
 
     def check_served(self, profile: Profile) -> None:

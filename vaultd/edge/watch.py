@@ -62,14 +62,15 @@ class Watcher:
         before, self._others[path] = self._others.get(path), stamp
         return stamp is None or stamp != before
 
-    @property
-    def exposures(self) -> tuple[Exposure, ...]:
-        return tuple(self._since)
-
     def entries(self) -> tuple[Entry, ...]:
-        """As reminders; the vault need not be open."""
+        """As reminders, by names that the vault could have; it need not be open."""
         return tuple(
-            Entry(_name(it.profile), it.thing, since, note=f"{self._directory / it.file} line {it.line}")
+            Entry(
+                adopt.fit_name(it.profile),
+                it.thing,
+                since,
+                note=f"{self._directory / it.file} line {it.line}",
+            )
             for it, since in self._since.items()
         )
 
@@ -77,14 +78,15 @@ class Watcher:
         """Read what has changed since the last time."""
         async with self._looking:
             self._listen()
-            stamps = {name: await asyncio.to_thread(_stamp, self._directory / name) for name in FILES}
-            if stamps == self._stamps:
-                return
-            for name in FILES:
-                if stamps[name] != self._stamps.get(name, None) or name not in self._seen:
-                    self._seen[name] = await asyncio.to_thread(_read, self._directory / name, name)
+            stamps = await asyncio.to_thread(_stamps, self._directory)
+            changed = [
+                name for name in FILES if name not in self._seen or stamps[name] != self._stamps.get(name)
+            ]
+            for name in changed:
+                self._seen[name] = await asyncio.to_thread(_read, self._directory / name, name)
             self._stamps = stamps
-            self._judge()
+            if changed:
+                self._judge()
 
     def _judge(self) -> None:
         config, now = self._seen["config"], self._now()
@@ -189,6 +191,10 @@ def _place(directory: Path) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
 
 
+def _stamps(directory: Path) -> dict[str, _Stamp]:
+    return {name: _stamp(directory / name) for name in FILES}
+
+
 def _stamp(path: Path) -> _Stamp:
     try:
         found = os.stat(path)
@@ -216,8 +222,3 @@ def _is_ours(line: str) -> bool:
         return False
     own = os.path.join(os.path.dirname(sys.executable), "awsvault")
     return os.path.realpath(line.split(" ", 1)[0]) == os.path.realpath(own)
-
-
-def _name(profile: str) -> str:
-    """As a name of the vault: a reminder has no others."""
-    return adopt.fit_name(profile)
