@@ -27,12 +27,6 @@ def shared() -> Iterator[tuple[FakeAws, Aws]]:
 
 
 @pytest.fixture
-def fake(shared: tuple[FakeAws, Aws]) -> FakeAws:
-    shared[0].start_over()
-    return shared[0]
-
-
-@pytest.fixture
 def alice(fake: FakeAws) -> User:
     return fake.add_user("alice", path="/staff/")
 

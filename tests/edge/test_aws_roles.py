@@ -29,12 +29,6 @@ def shared() -> Iterator[tuple[FakeAws, Aws]]:
 
 
 @pytest.fixture
-def fake(shared: tuple[FakeAws, Aws]) -> FakeAws:
-    shared[0].start_over()
-    return shared[0]
-
-
-@pytest.fixture
 def aws(shared: tuple[FakeAws, Aws]) -> Aws:
     return shared[1]
 

@@ -2,7 +2,6 @@
 """AWS is asked about each key at most once a day, in nobody's way, and what it says becomes a reminder."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from tests.edge.desk import Desk, code
 from tests.fake_aws import AccessKey, FakeAws, Fault, Gate, LastUse
 from vaultd.core.keys import Key
-from vaultd.core.policy import AwsSettings, LockSettings, Settings
+from vaultd.core.policy import LockSettings, Settings
 from vaultd.core.records import KeyProfile
 from vaultd.core.secret import Secret
 from vaultd.edge.aws import Aws
@@ -22,12 +21,6 @@ DAY = 24.0  # hours
 HOUR = timedelta(hours=1)
 SETTLED = SETTLE_S / 3_600
 ASKS = "GetAccessKeyLastUsed"
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[FakeAws, Aws]]:
-    with FakeAws() as server:
-        yield server, Aws(AwsSettings(endpoint_url=server.url), attempts=1)
 
 
 @pytest.fixture

@@ -33,12 +33,6 @@ def shared() -> Iterator[tuple[FakeAws, Aws]]:
         yield server, Aws(AwsSettings(endpoint_url=server.url), read_timeout_s=2, attempts=1)
 
 
-@pytest.fixture
-def fake(shared: tuple[FakeAws, Aws]) -> FakeAws:
-    shared[0].start_over()
-    return shared[0]
-
-
 class Office(Desk):
     """A desk with keys in it, a quarter of an hour after they were made."""
 

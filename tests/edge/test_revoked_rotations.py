@@ -2,28 +2,11 @@
 """A rotation that is open when its keys are revoked: no key of it is left active, and none is made or deleted meanwhile."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.edge.desk import code
 from tests.edge.rotation_stage import DAY, RotationStage, play
-from tests.fake_aws import FakeAws, Fault, Gate
-from vaultd.core.policy import AwsSettings
-from vaultd.edge.aws import Aws
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[FakeAws, Aws]]:
-    with FakeAws() as server:
-        yield server, Aws(AwsSettings(endpoint_url=server.url), attempts=1)
-
-
-@pytest.fixture
-def stage(tmp_path: Path, shared: tuple[FakeAws, Aws]) -> RotationStage:
-    return RotationStage(tmp_path, *shared)
+from tests.fake_aws import Fault, Gate
 
 
 async def making_a_key(stage: RotationStage, gate: Gate) -> "asyncio.Task[Any]":

@@ -1,27 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rotation from its plan to the deletion of the old key: nothing is without a working key at any moment."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from tests.edge.rotation_stage import DAY, MINUTE, RotationStage, play
-from tests.fake_aws import FakeAws
-from vaultd.core.policy import AwsSettings
-from vaultd.edge.aws import Aws
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[FakeAws, Aws]]:
-    with FakeAws() as server:
-        yield server, Aws(AwsSettings(endpoint_url=server.url), attempts=1)
-
-
-@pytest.fixture
-def stage(tmp_path: Path, shared: tuple[FakeAws, Aws]) -> RotationStage:
-    return RotationStage(tmp_path, *shared)
 
 
 @play

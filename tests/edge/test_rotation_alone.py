@@ -2,7 +2,6 @@
 """`edit --auto-rotate`: the one recorded machine begins a rotation by itself, when it is due, and does not nag."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,17 +10,11 @@ import pytest
 
 from tests.edge.rotation_stage import DAY, RotationStage, play
 from tests.fake_aws import FakeAws, Fault
-from vaultd.core.policy import AwsSettings, LockSettings, RotationSettings, Settings
+from vaultd.core.policy import LockSettings, RotationSettings, Settings
 from vaultd.edge.aws import Aws
 
 MAX_AGE, REMIND = 90, 14
 DUE = MAX_AGE - REMIND  # days
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[FakeAws, Aws]]:
-    with FakeAws() as server:
-        yield server, Aws(AwsSettings(endpoint_url=server.url), attempts=1)
 
 
 class LonelyStage(RotationStage):

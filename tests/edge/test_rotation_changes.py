@@ -2,28 +2,10 @@
 """A second key in the way, a second profile of the same key, and what a person does to a profile while its key rotates."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from tests.edge.rotation_stage import DAY, RotationStage, play
-from tests.fake_aws import FakeAws, Fault
-from vaultd.core.policy import AwsSettings
-from vaultd.edge.aws import Aws
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[FakeAws, Aws]]:
-    with FakeAws() as server:
-        yield server, Aws(AwsSettings(endpoint_url=server.url), attempts=1)
-
-
-@pytest.fixture
-def stage(tmp_path: Path, shared: tuple[FakeAws, Aws]) -> RotationStage:
-    return RotationStage(tmp_path, *shared)
-
+from tests.fake_aws import Fault
 
 # --- the second key
 

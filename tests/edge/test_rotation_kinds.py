@@ -1,30 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose key it is and how it is served makes no difference: every kind of profile is rotated to the end."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.edge.rotation_stage import DAY, RotationStage, play
-from tests.fake_aws import FakeAws
-from vaultd.core.policy import AwsSettings
-from vaultd.edge.aws import Aws
 
 POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[FakeAws, Aws]]:
-    with FakeAws() as server:
-        yield server, Aws(AwsSettings(endpoint_url=server.url), attempts=1)
-
-
-@pytest.fixture
-def stage(tmp_path: Path, shared: tuple[FakeAws, Aws]) -> RotationStage:
-    return RotationStage(tmp_path, *shared)
 
 
 @pytest.mark.parametrize(

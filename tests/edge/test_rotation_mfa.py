@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users who may do nothing without MFA: one code is enough for a rotation, `get` asks for none because of it."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,9 @@ import pytest
 from tests.edge.rotation_stage import DAY, RotationStage, play
 from tests.fake_aws import FakeAws
 from tests.fake_aws.devices import Device
-from vaultd.core.policy import AwsSettings
 from vaultd.edge.aws import Aws
 
 RUN_MFA = "run: awsvault mfa dev"
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[FakeAws, Aws]]:
-    with FakeAws() as server:
-        yield server, Aws(AwsSettings(endpoint_url=server.url), attempts=1)
 
 
 class MfaStage(RotationStage):

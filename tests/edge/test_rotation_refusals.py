@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What AWS does not allow, and keys and users that are not what they were: one line says what to do, nothing is lost."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.edge.rotation_stage import DAY, RotationStage, play
-from tests.fake_aws import FakeAws
-from vaultd.core.policy import AwsSettings
-from vaultd.edge.aws import Aws
 
 POLICY = "awsvault help rotate has the policy"
 #: Without one of these nothing is begun; in the order in which a rotation needs them.
@@ -19,17 +14,6 @@ NEEDED = ("iam:ListAccessKeys", "iam:CreateAccessKey", "iam:UpdateAccessKey", "i
 WATCHING = "iam:GetAccessKeyLastUsed"
 PUSHES: tuple[dict[str, Any], ...] = ({}, {"force": True}, {"now": True})
 HELPFUL = ("iam:TagUser", "iam:ListUserTags", "cloudtrail:LookupEvents", "iam:ListAttachedUserPolicies")
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[FakeAws, Aws]]:
-    with FakeAws() as server:
-        yield server, Aws(AwsSettings(endpoint_url=server.url), attempts=1)
-
-
-@pytest.fixture
-def stage(tmp_path: Path, shared: tuple[FakeAws, Aws]) -> RotationStage:
-    return RotationStage(tmp_path, *shared)
 
 
 def untouched(stage: RotationStage) -> bool:
