@@ -5,6 +5,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,26 @@ def test_an_agenda_that_is_missing_is_no_news(desk: Desk, capsys: pytest.Capture
         await locked.tick()
         assert "locked" == await due(locked)
         assert [] == said(capsys)
+
+    asyncio.run(scenario())
+
+
+def test_what_changes_while_an_agenda_cannot_be_written_counts(desk: Desk) -> None:
+    def max_age(days: int) -> None:
+        settings = desk.service.settings
+        desk.service.settings = replace(settings, rotation=RotationSettings(max_age=days * 86_400))
+
+    async def scenario() -> None:
+        file(desk).mkdir()
+        await add(await desk.opened(), "dev")
+        desk.now += timedelta(days=2)
+        reminding = desk.service.reminding
+        await reminding.settle()
+        max_age(60)
+        reminding.look()
+        await asyncio.sleep(0)  # that is being worked out now
+        max_age(1)
+        assert [("dev", "rotate-overdue")] == await due(desk)
 
     asyncio.run(scenario())
 

@@ -111,16 +111,20 @@ class Reminding:
         try:
             while self._basis and done is not self._basis:  # it may have moved meanwhile
                 done = self._basis
-                facts = Facts(self._inspector.facts, dict(self._uses))
-                entries = await asyncio.to_thread(reminders.agenda, done.body, done.settings.rotation, facts)
-                if entries != self._entries:
-                    self._entries, self._look_at = entries, 0.0
-                wanted = entries if done.settings.reminders.while_locked else None
-                await asyncio.to_thread(_replace, self._path, wanted)
-        except (OSError, VaultError) as error:
-            self._complain(f"the agenda cannot be kept ({_reason(error)})")
+                await self._work_out(done)
         finally:
             self._work = None
+
+    async def _work_out(self, basis: "_Basis") -> None:
+        try:
+            facts = Facts(self._inspector.facts, dict(self._uses))
+            entries = await asyncio.to_thread(reminders.agenda, basis.body, basis.settings.rotation, facts)
+            if entries != self._entries:
+                self._entries, self._look_at = entries, 0.0
+            wanted = entries if basis.settings.reminders.while_locked else None
+            await asyncio.to_thread(_replace, self._path, wanted)
+        except (OSError, VaultError) as error:
+            self._complain(f"the agenda cannot be kept ({_reason(error)})")
 
     async def settle(self) -> None:
         """Until the agenda is on the disk."""
