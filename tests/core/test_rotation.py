@@ -74,7 +74,14 @@ def test_a_promotion_is_told_by_the_key_and_not_by_the_time() -> None:
     assert table.is_promotion(verified, grace)
     assert not table.is_promotion(grace, grace.at("deactivating", NOW))
     assert table.is_promotion(grace, table.rolled_back(grace, NOW))
+    assert not table.is_promotion(grace, table.reopened(grace, NOW + HOUR))
     assert table.is_promotion(None, grace)
+
+
+def test_a_grace_that_begins_again_counts_no_use_from_before() -> None:
+    again = table.reopened(run("soak"), NOW + 30 * HOUR)
+    assert ("grace", NOW + 30 * HOUR) == (again.state, again.since)
+    assert not table.used_since(again, NOW + 30 * HOUR + timedelta(minutes=1), HOUR)
 
 
 @pytest.mark.parametrize("state", ["intent", "uncertain", "deleting"])

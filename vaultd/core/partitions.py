@@ -24,3 +24,11 @@ def partition_of(region: str) -> str:
     if region.startswith(_CLOSED):
         raise Usage(f"{region} is in a partition of AWS that awsvault does not know")
     return next((name for start, name in _FIRST_PARTS.items() if region.startswith(start)), "aws")
+
+
+def is_in(region: str, partition: str) -> bool:
+    """Is this the name of a region of that partition? AWS says other things, too, where a region belongs."""
+    try:
+        return partition_of(region) == partition
+    except Usage:
+        return False

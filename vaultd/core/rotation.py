@@ -79,6 +79,11 @@ class Rotation:
         return replace(self, state=state, since=now, waits="")
 
     @property
+    def machine(self) -> str:
+        """The host, as people call it."""
+        return self.host.partition(":")[0]
+
+    @property
     def key_ids(self) -> tuple[str, ...]:
         """Of the keys that it holds: the old one first."""
         return (self.old.access_key_id, *((self.new.access_key_id,) if self.new else ()))
@@ -111,6 +116,11 @@ def created(rotation: Rotation, key: Key, now: datetime) -> Rotation:
 
 def promoted(rotation: Rotation, now: datetime) -> Rotation:
     """The new key is the one served from this save on."""
+    return replace(rotation, state="grace", since=now, waits="", promoted_at=now)
+
+
+def reopened(rotation: Rotation, now: datetime) -> Rotation:
+    """The grace begins again: we are about to use the old key ourselves, and nobody else is to be blamed for it."""
     return replace(rotation, state="grace", since=now, waits="", promoted_at=now)
 
 

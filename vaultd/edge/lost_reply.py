@@ -10,10 +10,13 @@ from vaultd.edge.iam_user import IamUser
 from vaultd.edge.preflight import if_allowed, tags
 
 
-def settle(user: IamUser, run: Rotation, now: datetime) -> Settlement:
-    """Raises AwsFailed."""
+def settle(user: IamUser, run: Rotation, host: str, now: datetime) -> Settlement:
+    """`host` is this one: a copy of the vault proves nothing, since the reply may have reached where it was copied from.
+
+    Raises AwsFailed.
+    """
     listed = user.keys()
-    proven = if_allowed(lambda: user.made_with(run.run, run.started_at))
+    proven = if_allowed(lambda: user.made_with(run.run, run.started_at)) if run.host == host else None
     ours = None if proven is None else _without_doubt(user, run, listed, proven)
     return rotation.settled(run, tuple(key.access_key_id for key in listed), ours, now)
 

@@ -17,7 +17,7 @@ from typing import Final, ParamSpec, TypeVar
 from vaultd.core import chain, preflight, rotation
 from vaultd.core.backoff import is_transient
 from vaultd.core.keys import Key
-from vaultd.core.partitions import partition_of
+from vaultd.core.partitions import is_in
 from vaultd.core.records import KeyProfile
 from vaultd.core.refusals import UNKNOWN_KEY
 from vaultd.core.replies import Identity
@@ -28,7 +28,7 @@ from vaultd.edge.iam_user import IamUser
 from vaultd.edge.lost_reply import settle
 from vaultd.edge.preflight import if_allowed, look
 from vaultd.edge.successor import threads
-from vaultd.wire.errors import AwsFailed, Usage
+from vaultd.wire.errors import AwsFailed
 
 #: Successes in a row, spread over 10 s: IAM tells its hosts one after another (hashicorp/vault #8413: 5-10 s or more).
 VERIFY_SUCCESSES: Final = 3
@@ -56,10 +56,15 @@ class TurnBack(Exception):
     """The new key is of no use, and why: the old one has to be served again."""
 
 
+class StartOver(Exception):
+    """We used the old key ourselves: the grace begins again, so that this use is taken for nobody else's."""
+
+
 @dataclass(slots=True)
 class Steps:
     """`sign` gives what signs for a profile: its MFA session where there is one, else the key that it serves."""
 
+    host: str
     iam: Callable[[], Iam]
     sign: Callable[[KeyProfile], Awaitable[Credentials]]
     now: Callable[[], datetime]
@@ -113,7 +118,7 @@ class Steps:
     async def _settle(self, run: Rotation, profile: KeyProfile) -> Rotation | None:
         """What became of the key that a lost reply told of."""
         user = await self.user(profile)
-        settlement = await self.call(settle, user, run, self.now())
+        settlement = await self.call(settle, user, run, self.host, self.now())
         match settlement.verdict:
             case "delete":
                 for key_id in settlement.key_ids:
@@ -125,8 +130,11 @@ class Steps:
                 raise Waits("")
             case "ask":
                 named = " and ".join(settlement.key_ids)
+                what = (
+                    "AWS's reply was lost" if run.host == self.host else f"{run.machine} began this rotation"
+                )
                 raise Waits(
-                    f"AWS's reply was lost, and IAM lists {named}, which nothing proves ours; to delete it: "
+                    f"{what}, and IAM lists {named}, which nothing proves ours; to delete it: "
                     f"awsvault rotate {profile.name} --replace {settlement.key_ids[0]}; to leave it: --rollback"
                 )
 
@@ -148,7 +156,9 @@ class Steps:
     ) -> None:
         """Until the key works wherever the profile is used. Raises Waits when it never does, AwsFailed when AWS fails."""
         deadline = self.boottime() + VERIFY_PATIENCE_S
-        regions = dict.fromkeys((*self.regions(profile), *_region(profile, used_in)))
+        regions = dict.fromkeys(
+            (*self.regions(profile), *([used_in] if used_in and is_in(used_in, profile.partition) else []))
+        )
         successes, failure = 0, ""
         while successes < VERIFY_SUCCESSES:
             await progress(f"trying the key {key.access_key_id} ({successes} of {VERIFY_SUCCESSES})")
@@ -193,8 +203,8 @@ class Steps:
             raise
         return run.at("soak", self.now())
 
-    async def _check_safe(self, run: Rotation, profile: KeyProfile, progress: Progress) -> None:
-        """The new key works and is listed active, and nothing that does not ask us uses the old one."""
+    async def watch(self, run: Rotation, profile: KeyProfile) -> None:
+        """In grace: does the new key still work? Raises TurnBack, StartOver, Waits, AwsFailed."""
         assert run.new
         try:
             await self._identify(run.new, profile, profile.region)
@@ -202,6 +212,10 @@ class Steps:
             if error.details.get("aws_code") in UNKNOWN_KEY:
                 await self._new_key_refused(run, profile)
             raise
+
+    async def _check_safe(self, run: Rotation, profile: KeyProfile, progress: Progress) -> None:
+        """The new key works and is listed active, and nothing that does not ask us uses the old one."""
+        await self.watch(run, profile)
         user = await self.user(profile)
         await self._await_listing(run, profile, user, progress)
         if not (run.force or run.hurry):
@@ -240,7 +254,7 @@ class Steps:
             raise Waits(f"the old key was used on {used.at:%Y-%m-%d at %H:%M} UTC by {where}; {forced}")
 
     async def _new_key_refused(self, run: Rotation, profile: KeyProfile) -> None:
-        """AWS does not know the key that is served: raises what there is to say, unless IAM lists it active."""
+        """AWS does not know the key that is served: raises what is to be done about it."""
         assert run.new
         by_old = replace(await self.user(profile), credentials=of_key(run.old))
         new, old = run.new.access_key_id, run.old.access_key_id
@@ -254,6 +268,7 @@ class Steps:
             raise Waits(f"AWS takes neither {new} nor {old}; {way_out}; {gone}") from None
         if not listed.get(new):
             raise _useless(run, profile, "deactivated" if new in listed else "deleted")
+        raise StartOver
 
     async def _is_listed(self, profile: KeyProfile, key: Key) -> bool:
         return key.access_key_id in await self._listed(await self.user(profile))
@@ -281,11 +296,3 @@ def _useless(run: Rotation, profile: KeyProfile, did: str) -> Waits | TurnBack:
     if run.state in ("grace", "deactivating"):
         return TurnBack(reason)
     return Waits(f"{reason}; {_WAY_OUT.format(old=run.old.access_key_id, name=profile.name)}")
-
-
-def _region(profile: KeyProfile, used_in: str | None) -> tuple[str, ...]:
-    """IAM's word for where, if it is a region of the profile's partition."""
-    try:
-        return (used_in,) if used_in and partition_of(used_in) == profile.partition else ()
-    except Usage:
-        return ()

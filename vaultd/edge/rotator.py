@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from vaultd.core import preflight, rotation
@@ -21,7 +22,7 @@ from vaultd.core.rotation import Periods, Rotation
 from vaultd.edge import log
 from vaultd.edge.rotation_runs import Runs
 from vaultd.edge.rotation_start import Start
-from vaultd.edge.rotation_steps import Progress, Steps, TurnBack, Waits
+from vaultd.edge.rotation_steps import Progress, StartOver, Steps, TurnBack, Waits
 from vaultd.wire.errors import AwsFailed, Locked, Refused, Usage, VaultError
 
 RETRY_S = 60.0  # after AWS could not be reached, and until it is known what became of a lost reply
@@ -97,6 +98,10 @@ class Rotator:
                 await self._give_up(name, progress)
                 return None
             if rotation.rolled_back(run, self.runs.clock.now()).promoted_at:
+                # Saved first: after a crash in between, the old key is active again and was used by us.
+                reopened = rotation.reopened(run, self.runs.clock.now())
+                await self.runs.move(name, run, reopened)
+                run = reopened
                 await self._as_refusals(self.steps.reactivate(run, self.runs.profile(name), progress))
             await self.runs.move(name, run, rotation.rolled_back(run, self.runs.clock.now()))
             self._look_at.pop(name, None)
@@ -130,7 +135,7 @@ class Rotator:
             profile = self.runs.keeper.body.profiles.get(name)
             if not isinstance(profile, KeyProfile) or not self._is_idle(name, boottime):
                 continue
-            if rotation.due_at(run, self.periods(profile)) <= now:
+            if run.state == "grace" or rotation.due_at(run, self.periods(profile)) <= now:
                 self._start(name, self._go_on_alone(name))
         for profile in self._self_rotating():
             if self._is_idle(profile.name, boottime) and self.is_due(profile):
@@ -196,17 +201,14 @@ class Rotator:
                 return None
             run = await self._resumed(name, run)
             profile = self.runs.profile(name)
-            if rotation.due_at(run, self.periods(profile)) > self.runs.clock.now():
-                self._look_at.pop(name, None)
-                return run
             try:
-                following = await self.steps.take(run, profile, progress)
+                following = await self._next(run, profile, progress)
             except Waits as waits:
                 return await self._wait(name, run, waits.text)
+            except StartOver:
+                return await self._start_over(name, run)
             except TurnBack as turn:
-                following = rotation.rolled_back(run, self.runs.clock.now())
-                self.runs.journal(name, "rolled back", reason=str(turn))
-                log.say(f'the rotation of "{name}" is rolled back: {turn}')
+                following = self._turned_back(name, run, turn)
                 if run.state == "created":
                     await self.runs.move(name, run, following)
                     await self._go_on(name, progress)
@@ -215,7 +217,33 @@ class Rotator:
                     ) from None
             except AwsFailed as error:
                 return await self._failed(name, run, profile, error)
+            if following == run:
+                return run
             await self.runs.move(name, run, following)
+
+    async def _next(self, run: Rotation, profile: KeyProfile, progress: Progress) -> Rotation | None:
+        """The run after what is due; as it is when nothing is, but in grace the new key is looked at every hour."""
+        now = self.runs.clock.now()
+        left = rotation.due_at(run, self.periods(profile)) - now
+        if left <= timedelta(0):
+            return await self.steps.take(run, profile, progress)
+        again_s = min(LOOK_AGAIN_S, left.total_seconds())
+        self._look_at[profile.name] = self.runs.clock.boottime() + again_s
+        if run.state != "grace" or now - run.since < timedelta(seconds=RETRY_S):
+            return run
+        await self.steps.watch(run, profile)
+        return replace(run, waits="")
+
+    def _turned_back(self, name: str, run: Rotation, turn: TurnBack) -> Rotation:
+        self.runs.journal(name, "rolled back", reason=str(turn))
+        log.say(f'the rotation of "{name}" is rolled back: {turn}')
+        return rotation.rolled_back(run, self.runs.clock.now())
+
+    async def _start_over(self, name: str, run: Rotation) -> Rotation:
+        reopened = rotation.reopened(run, self.runs.clock.now())
+        await self.runs.move(name, run, reopened)
+        self._look_at[name] = self.runs.clock.boottime() + RETRY_S
+        return reopened
 
     async def _resumed(self, name: str, run: Rotation) -> Rotation:
         resumed = rotation.resumed(run, self.runs.clock.now())
