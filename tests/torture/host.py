@@ -107,7 +107,7 @@ class Host:
         await asyncio.gather(*tasks, return_exceptions=True)
         if service.rotator.steps._threads:
             service.rotator.steps._threads.shutdown()
-        if service._links:
+        if service.broker_if_used:
             service.broker.issue.__self__._threads.shutdown()  # type: ignore[attr-defined]  # an Issuer's method
 
     def lock(self) -> None:

@@ -98,11 +98,7 @@ class Rotator:
                 await self._give_up(name, progress)
                 return None
             if rotation.rolled_back(run, self.runs.clock.now()).promoted_at:
-                # Saved first: after a crash in between, the old key is active again and was used by us.
-                reopened = rotation.reopened(run, self.runs.clock.now())
-                await self.runs.move(name, run, reopened)
-                run = reopened
-                await self._as_refusals(self.steps.reactivate(run, self.runs.profile(name), progress))
+                run = await self._reactivated(name, run, progress)
             await self.runs.move(name, run, rotation.rolled_back(run, self.runs.clock.now()))
             self._look_at.pop(name, None)
             return await self._go_on(name, progress)
@@ -173,8 +169,7 @@ class Rotator:
     async def _go_on_alone(self, name: str) -> None:
         try:
             async with self._turn(name):
-                if name in self.runs.open:
-                    await self._go_on(name, _silent)
+                await self._go_on(name, _silent)
         except Locked:
             return
         except VaultError as error:
@@ -212,9 +207,8 @@ class Rotator:
                 if run.state == "created":
                     await self.runs.move(name, run, following)
                     await self._go_on(name, progress)
-                    raise AwsFailed(
-                        f"the new key does not work and is deleted again: {turn}", hint=""
-                    ) from None
+                    told = f"the new key does not work and is deleted again: {turn}"
+                    raise AwsFailed(told, hint="") from None
             except AwsFailed as error:
                 return await self._failed(name, run, profile, error)
             if following == run:
@@ -280,11 +274,19 @@ class Rotator:
         signer = await self.steps.sign(profile) if is_denied and profile.mfa_serial else None
         return preflight.with_way_out(error, profile, has_session=bool(signer and signer.session_token))
 
-    async def _as_refusals(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _reactivated(self, name: str, run: Rotation, progress: Progress) -> Rotation:
+        """The old key works again. Saved first: after a crash in between it is active, and was used by us."""
+        reopened = rotation.reopened(run, self.runs.clock.now())
+        await self.runs.move(name, run, reopened)
         try:
-            await work
+            await self.steps.reactivate(reopened, self.runs.profile(name), progress)
         except Waits as waits:
             raise AwsFailed(f"the old key does not work: {waits.text}") from None
+        except AwsFailed as error:
+            if not is_transient(error):  # it is as it was
+                await self.runs.move(name, reopened, run)
+            raise
+        return reopened
 
     # --- turns, and the lock
 
