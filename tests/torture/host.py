@@ -105,8 +105,7 @@ class Host:
             self._closing = None
         tasks = [*service.rotator._tasks, *([service._warming] if service._warming else [])]
         await asyncio.gather(*tasks, return_exceptions=True)
-        if service.rotator.steps._threads:
-            service.rotator.steps._threads.shutdown()
+        service.rotator.steps._threads.shutdown()
         if service.broker_if_used:
             service.broker.issue.__self__._threads.shutdown()  # type: ignore[attr-defined]  # an Issuer's method
 
