@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.live_clients import live_through_a_rotation
 from tests.long_running import Way, live_through_expiries
+from tests.scenarios.diary import open_diary
 
 PACKAGE = "@aws-sdk/client-sts@3.1169.0"
 #: Its clock is put forward under the SDK's feet: both the Date that it makes and the one that it compares with.
@@ -46,3 +48,8 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("way", ["endpoint", "hook"])
 def test_a_program_lives_through_three_expiries(modules: Path, way: Way) -> None:
     live_through_expiries(["node", "-e", PROGRAM], way, {"NODE_PATH": str(modules)})
+
+
+def test_a_program_lives_through_a_rotation(modules: Path) -> None:
+    with open_diary() as diary:
+        live_through_a_rotation(diary, ["node", "-e", PROGRAM], {"NODE_PATH": str(modules)})
