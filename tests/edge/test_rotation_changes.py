@@ -109,16 +109,20 @@ async def test_profiles_of_one_key_that_are_rotated_at_once_make_one_key(stage: 
 
 
 @play
-async def test_a_leaked_keys_sessions_are_handed_out_to_no_profile(stage: RotationStage) -> None:
+async def test_sessions_that_were_ended_are_handed_out_to_no_profile(stage: RotationStage) -> None:
+    """Those that the new key has made already are ended with the others."""
     await stage.begin()
     await stage.add("twin", stage.key)
+    await stage.rotated()
     for name in ("dev", "twin"):
         await stage.desk.ask("get", profile=name)
     stage.desk.pass_time(timedelta(minutes=1))
+    ended_at = stage.fake.clock.now() - timedelta(seconds=30)
     new = await stage.rotated(now=True, sessions=True)
     for name in ("dev", "twin"):
         answer = await stage.desk.ask("get", profile=name)
-        assert new.access_key_id == stage.fake.world.sessions[answer["AccessKeyId"]].made_with
+        session = stage.fake.world.sessions[answer["AccessKeyId"]]
+        assert (new.access_key_id, True) == (session.made_with, session.issued_at > ended_at)
 
 
 # --- changes meanwhile
