@@ -33,13 +33,18 @@ for MFA. Otherwise: awsvault mfa PROFILE, once every twelve hours.
 awsvault rotate PROFILE makes a new key, tries it, serves it, and returns. By itself, while it is unlocked, vaultd then
 deactivates the old key after a day and deletes it after a week more ([rotation] grace, soak).
 
-It needs these rights for the key's own user. Those in brackets only help; without GetAccessKeyLastUsed it wants --force:
+A policy for the key's own user, wherever its path is. The second and third statement only help; without
+iam:GetAccessKeyLastUsed it wants --force. In the other partitions write aws-cn or aws-us-gov for aws:
 
     {"Version": "2012-10-17", "Statement": [
-      {"Effect": "Allow", "Resource": "arn:aws:iam::*:user/${aws:username}", "Action": [
-        "iam:ListAccessKeys", "iam:CreateAccessKey", "iam:UpdateAccessKey", "iam:DeleteAccessKey",
-        "iam:GetAccessKeyLastUsed", ["iam:ListUserTags", "iam:TagUser", "iam:ListAttachedUserPolicies"]]},
-      {"Effect": "Allow", "Resource": "*", "Action": ["cloudtrail:LookupEvents"]}]}
+      {"Sid": "RotateOwnKeys", "Effect": "Allow",
+       "Action": ["iam:ListAccessKeys", "iam:CreateAccessKey", "iam:UpdateAccessKey", "iam:DeleteAccessKey",
+                  "iam:GetAccessKeyLastUsed"],
+       "Resource": ["arn:aws:iam::*:user/${aws:username}", "arn:aws:iam::*:user/*/${aws:username}"]},
+      {"Sid": "SeeOtherMachinesAndQuarantine", "Effect": "Allow",
+       "Action": ["iam:ListUserTags", "iam:TagUser", "iam:ListAttachedUserPolicies"],
+       "Resource": ["arn:aws:iam::*:user/${aws:username}", "arn:aws:iam::*:user/*/${aws:username}"]},
+      {"Sid": "ProveWhoseKey", "Effect": "Allow", "Action": ["cloudtrail:LookupEvents"], "Resource": "*"}]}
 
     awsvault rotate PROFILE --dry-run    which of them there are, and what would be done
     awsvault rotate --status             what is open, and what it waits for
