@@ -85,6 +85,17 @@ async def test_after_a_rollback_the_old_key_is_served_and_the_new_one_goes(stage
 
 
 @play
+async def test_rotate_now_after_a_rollback_leaves_neither_key(stage: RotationStage) -> None:
+    """The one that is served is the one that leaked; the one that was not wanted is no way out."""
+    await stage.begin()
+    before = {stage.key.access_key_id, (await stage.rotated()).access_key_id}
+    assert (await stage.rotate(rollback=True)).get("ok")
+    newest = (await stage.rotated(now=True)).access_key_id
+    assert (None, {newest: "Active"}, newest) == (stage.state(), stage.keys, stage.served)
+    assert newest not in before
+
+
+@play
 async def test_a_rollback_in_the_second_of_the_promotion_serves_the_old_key(stage: RotationStage) -> None:
     await stage.begin()
     new = (await stage.rotated()).access_key_id

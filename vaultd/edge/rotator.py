@@ -78,15 +78,22 @@ class Rotator:
             if run and wanted.replace:
                 await self._replace_lost(await self._resumed(name, run), profile, wanted.replace)
                 run = None
+            if run:
+                await self._push(name, run, wanted)
+            if run and run.back and wanted.hurry:
+                # It is the key that is served which leaked: the way back comes to its end, and that one goes, too.
+                run = await self._go_on(name, progress)
+                profile = self.runs.profile(name)
             if run is None:
                 await self.start.begin(profile, wanted, progress)
-            elif (wanted.hurry, wanted.force) != (run.hurry, run.force) and (wanted.hurry or wanted.force):
-                pushed = replace(
-                    run, hurry=run.hurry or wanted.hurry, force=run.force or wanted.force, waits=""
-                )
-                await self.runs.move(name, run, pushed)
             self._look_at.pop(name, None)
             return await self._go_on(name, progress)
+
+    async def _push(self, name: str, run: Rotation, wanted: Wanted) -> None:
+        """What is wanted of an open rotation now, and was not before."""
+        hurry, force = run.hurry or wanted.hurry, run.force or wanted.force
+        if (hurry, force) != (run.hurry, run.force):
+            await self.runs.move(name, run, replace(run, hurry=hurry, force=force, waits=""))
 
     async def roll_back(self, name: str, progress: Progress) -> Rotation | None:
         """Back to the old key; before the promotion the new one is deleted."""
