@@ -13,7 +13,7 @@ help:
 	@echo 'make test         the test suite'
 	@echo 'make lint         ruff, mypy, import contracts'
 	@echo 'make bench        speed and memory, as ratios within one run'
-	@echo 'make torture      faults: what `make test` has no time for'
+	@echo 'make torture      faults at every point, of every kind: half an hour'
 	@echo 'make conformance  real AWS SDKs and tools'
 	@echo 'make man          write the manual page anew'
 	@echo 'make lock         pin the newest versions of everything, with hashes, in .ci/'
@@ -41,11 +41,11 @@ demo: setup
 bench: setup
 	@$(BIN)/python -m tests.bench
 
-# Both folders fill with the features that need them (rotation; the container endpoint and more SDKs).
-torture conformance: setup
-	@if ls tests/$@/test_*.py >/dev/null 2>&1; \
-	then $(BIN)/python -m pytest tests/$@; \
-	else echo 'tests/$@ holds no test yet: see `make test` and `make demo` for what is covered today'; fi
+torture: setup
+	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/torture
+
+conformance: setup
+	@$(BIN)/python -m pytest tests/conformance
 
 # From what the command says of itself; a test fails when the page is older.
 man: setup

@@ -46,8 +46,8 @@ class DeadlyAws(FakeAws):
         return answered
 
     def _kill(self) -> None:
+        self.struck.set()  # first: who asked may go on before this thread does
         os.kill(self._pid, signal.SIGKILL)
-        self.struck.set()
 
     _pid, _left = 0, -1
     _moment: Moment = "before"
