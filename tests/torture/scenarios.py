@@ -20,6 +20,7 @@ PROMOTED = f"{CREATED} GetCallerIdentity*6 save:verified save:grace"
 CHECKED = "GetCallerIdentity ListAccessKeys"
 CHECKED_USE = f"{CHECKED} GetAccessKeyLastUsed"
 WATCHED = "GetCallerIdentity*5"  # once an hour, where hours pass one by one
+STEP = 2 * HOUR  # less than checker.HEALS_WITHIN: the look after a person's deed has to come in time
 
 
 def _ended(back: str = "") -> str:
@@ -89,7 +90,7 @@ async def back_late_in_grace(play: Play) -> None:
     await play.host.serve()
     await play.host.ask("rotate", profile="dev")
     for _ in range(5):
-        await play.pass_time(4 * HOUR)
+        await play.pass_time(STEP)
     await play.host.ask("rotate", profile="dev", rollback=True)
     await play.host.serve()
     await play.settle()
@@ -98,8 +99,8 @@ async def back_late_in_grace(play: Play) -> None:
 async def back_in_soak(play: Play) -> None:
     await play.host.serve()
     await play.host.ask("rotate", profile="dev")
-    for _ in range(10):
-        await play.pass_time(3 * HOUR)
+    for _ in range(14):
+        await play.pass_time(STEP)
     await play.host.ask("rotate", profile="dev", rollback=True)
     await play.host.serve()
     await play.settle()
@@ -158,7 +159,7 @@ SCENARIOS = (
     Scenario(
         "--rollback in soak",
         back_in_soak,
-        f"""{PROMOTED} GetCallerIdentity*7 {CHECKED_USE} save:deactivating {CHECKED_USE} UpdateAccessKey save:soak
+        f"""{PROMOTED} GetCallerIdentity*11 {CHECKED_USE} save:deactivating {CHECKED_USE} UpdateAccessKey save:soak
         save:grace GetCallerIdentity UpdateAccessKey GetCallerIdentity*3 save:grace+back {WATCHED} {_BACK}""",
         after="save:soak",
     ),
