@@ -84,7 +84,7 @@ def test_a_grace_that_begins_again_counts_no_use_from_before() -> None:
     assert not table.used_since(again, NOW + 30 * HOUR + timedelta(minutes=1), HOUR)
 
 
-@pytest.mark.parametrize("state", ["intent", "uncertain", "deleting"])
+@pytest.mark.parametrize("state", ["intent", "uncertain"])
 def test_where_there_is_no_way_back_it_says_so(state: State) -> None:
     with pytest.raises(Usage):
         table.rolled_back(run(state), NOW)

@@ -28,10 +28,10 @@ async def test_a_rotation_of_revoked_keys_stands_still_until_that_is_undone(stag
     )
     assert {"Inactive"} == set(stage.keys.values())
     assert "refused" == code(await stage.rotate())
-    looks = dict(stage.desk.service.rotator._look_at)
+    looks = stage.desk.service.rotator.turns.waiting
     await stage.pass_time(hours=9 * DAY, step=6)
     assert ("grace", 2) == (stage.state(), len(stage.keys))
-    assert looks == stage.desk.service.rotator._look_at, "nobody tries in vain, and says so every minute"
+    assert looks == stage.desk.service.rotator.turns.waiting, "nobody tries in vain, and says so every minute"
     new.status = "Active"
     assert "ok" == code(await stage.desk.ask("unrevoke", profile="twin"))
     await stage.pass_time(hours=8 * DAY, step=6)

@@ -171,6 +171,10 @@ class FakeAws:
         """Strike the next `times` calls, of this action only when it is named."""
         self._faults.put(fault, action, times)
 
+    def mend(self) -> None:
+        """The faults that did not strike yet do not."""
+        self._faults = Queue()
+
     def open_gates(self) -> None:
         """Let go of every call that a fault holds, now and later."""
         self._faults.open_gates()

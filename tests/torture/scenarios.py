@@ -20,13 +20,14 @@ PROMOTED = f"{CREATED} GetCallerIdentity*6 save:verified save:grace"
 CHECKED = "GetCallerIdentity ListAccessKeys"
 CHECKED_USE = f"{CHECKED} GetAccessKeyLastUsed"
 WATCHED = "GetCallerIdentity*5"  # once an hour, where hours pass one by one
+SOAKED = "GetCallerIdentity*8"  # the same
 STEP = 2 * HOUR  # less than checker.HEALS_WITHIN: the look after a person's deed has to come in time
 
 
 def _ended(back: str = "") -> str:
     return f"""
     {CHECKED_USE} save:deactivating{back} {CHECKED_USE} UpdateAccessKey save:soak{back}
-    save:deleting{back} {CHECKED_USE} DeleteAccessKey save:closed
+    {SOAKED} save:deleting{back} {CHECKED_USE} DeleteAccessKey save:closed
     """
 
 
@@ -160,7 +161,7 @@ SCENARIOS = (
         "--rollback in soak",
         back_in_soak,
         f"""{PROMOTED} GetCallerIdentity*11 {CHECKED_USE} save:deactivating {CHECKED_USE} UpdateAccessKey save:soak
-        save:grace GetCallerIdentity UpdateAccessKey GetCallerIdentity*3 save:grace+back {WATCHED} {_BACK}""",
+        GetCallerIdentity*2 save:grace GetCallerIdentity UpdateAccessKey GetCallerIdentity*3 save:grace+back {WATCHED} {_BACK}""",
         after="save:soak",
     ),
     Scenario(

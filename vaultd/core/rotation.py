@@ -14,8 +14,10 @@ its secret is lost if it does. Promotion itself is no side effect in AWS: it is 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from vaultd.core.fields import check_times
@@ -35,10 +37,15 @@ _RUN: Final = re.compile(r"[0-9a-f]{16}\Z")
 MAX_WAITS: Final = 300  # characters
 UNCERTAIN: Final = "it is not known yet whether AWS made a key; the old one goes on serving"
 
+#: What a state that comes when its time is over waited in.
+_BEFORE: Final[Mapping[State, State]] = MappingProxyType({"deactivating": "grace", "deleting": "soak"})
+
 #: By then IAM lists every key that was made, and CloudTrail shows who made it: within seconds, and within minutes.
 UNCERTAIN_FOR = timedelta(minutes=30)
 #: AWS's own clock against ours, and how late GetAccessKeyLastUsed may count a use from before the promotion.
 USE_TOLERANCE = timedelta(minutes=15)
+#: A state that began later than this from now was saved under another clock.
+CLOCK_TOLERANCE = timedelta(minutes=15)
 #: AWS takes a signature that is this old or this far ahead, so a key may be made so long before or after its run began.
 SIGNING_WINDOW = timedelta(minutes=15)
 #: Another vault's tag on the user stops a rotation for this long.
@@ -98,8 +105,23 @@ class Periods:
 
 
 def resumed(rotation: Rotation, now: datetime) -> Rotation:
-    """As found after an unlock: whether CreateAccessKey was sent is not known any more."""
-    return rotation.at("uncertain", now) if rotation.state == "intent" else rotation
+    """As found after an unlock: whether CreateAccessKey was sent is not known any more.
+
+    What was saved under a clock that was ahead must not wait until it is caught up with, nor go on as if so much time
+    had passed: it begins now, and grace and soak begin again.
+    """
+    if rotation.state == "intent":
+        return rotation.at("uncertain", now)
+    if rotation.since <= now + CLOCK_TOLERANCE:
+        return rotation
+    state = _BEFORE.get(rotation.state, rotation.state)
+    promoted_at = rotation.promoted_at and min(rotation.promoted_at, now)
+    return replace(rotation.at(state, now), promoted_at=promoted_at)
+
+
+def is_due(rotation: Rotation, periods: Periods, now: datetime) -> bool:
+    """Is the next thing to be done now?"""
+    return due_at(rotation, periods) <= now or rotation.since > now + CLOCK_TOLERANCE
 
 
 def due_at(rotation: Rotation, periods: Periods) -> datetime:
@@ -121,7 +143,7 @@ def promoted(rotation: Rotation, now: datetime) -> Rotation:
 
 def reopened(rotation: Rotation, now: datetime) -> Rotation:
     """The grace begins again: we are about to use the old key ourselves, and nobody else is to be blamed for it."""
-    return replace(rotation, state="grace", since=now, waits="", promoted_at=now)
+    return promoted(rotation, now)
 
 
 def is_promotion(before: Rotation | None, after: Rotation) -> bool:
@@ -136,7 +158,7 @@ def rolled_back(rotation: Rotation, now: datetime) -> Rotation:
     match rotation.state:
         case "created" | "verified":
             return rotation.at("undoing", now)
-        case "grace" | "deactivating" | "soak":
+        case "grace" | "deactivating" | "soak" | "deleting":
             assert rotation.new
             exchanged = replace(rotation, old=rotation.new, new=rotation.old, back=not rotation.back)
             return promoted(replace(exchanged, hurry=False, force=False), now)
@@ -144,8 +166,6 @@ def rolled_back(rotation: Rotation, now: datetime) -> Rotation:
             return rotation
         case "intent" | "uncertain":
             raise Usage(UNCERTAIN, hint="run: awsvault rotate --status")
-        case "deleting":
-            raise Usage("the old key is being deleted: there is no way back")
 
 
 def strangers(rotation: Rotation, listed: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from vaultd.core.fields import check_name
 from vaultd.core.keys import Key
 from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.roles import RoleProfile
+from vaultd.core.rotation import PROMOTED
 from vaultd.core.sessions import of_key
 from vaultd.edge import vetting
 from vaultd.edge.calls import Call
@@ -25,6 +26,7 @@ async def add(service: Service, call: Call) -> Frame:
     name = check_name(call["profile"])
     access_key_id, secret, notes = records.check_credentials(call["access_key_id"], call["secret_access_key"])
     _check_free(service.keeper.body, name, call)
+    _check_stays(service.keeper.body, access_key_id)
     profile = KeyProfile(
         name=name,
         key=Key(access_key_id, secret, created_at=None, added_at=service.clock.now()),
@@ -82,6 +84,8 @@ def _notes_on(profile: RoleProfile, step: Step) -> list[str]:
 async def _keep(service: Service, call: Call, profile: Profile, notes: list[str]) -> Frame:
     def change(body: Body) -> Body:
         _check_free(body, profile.name, call)
+        if isinstance(profile, KeyProfile):
+            _check_stays(body, profile.key.access_key_id)
         changed = body.with_profile(profile).with_revocation(profile.name, None)
         chain.check_all(changed, service.durations, profile.name)
         return changed
@@ -108,6 +112,16 @@ def _check_free(body: Body, name: str, call: Call) -> None:
             f'a rotation of "{name}" is open, and holds a key that is not this one',
             hint=f"run: awsvault rotate {name} --rollback, or awsvault remove {name}",
         )
+
+
+def _check_stays(body: Body, access_key_id: str) -> None:
+    """Raise Refused for a key that is about to be deactivated and deleted."""
+    for name, run in body.rotations.items():
+        if run.state in PROMOTED and run.old.access_key_id == access_key_id:
+            raise Refused(
+                f'this key is being rotated away as that of "{name}", and is deleted soon',
+                hint=f'use "{name}", which serves its successor; how far it is: awsvault rotate --status',
+            )
 
 
 async def _vetted(service: Service, profile: KeyProfile, call: Call) -> tuple[KeyProfile, list[str]]:

@@ -144,7 +144,7 @@ async def _plan(service: Service, profile: KeyProfile, wanted: Wanted) -> dict[s
 
 def _refusal(service: Service, profile: KeyProfile, found: Found, wanted: Wanted) -> VaultError | None:
     try:
-        service.rotator.check(found, profile, wanted)
+        service.rotator.start.check(found, profile, wanted)
     except VaultError as error:
         return error
     return None

@@ -18,9 +18,10 @@ from vaultd.core.rotation import Rotation
 from vaultd.edge import log
 from vaultd.edge.iam_user import IamUser
 from vaultd.edge.preflight import if_allowed
+from vaultd.edge.rotation_asking import Progress
 from vaultd.edge.rotation_runs import Runs
-from vaultd.edge.rotation_steps import Progress, Steps
-from vaultd.wire.errors import AwsFailed, Conflict, Locked, Refused, StorageFailed
+from vaultd.edge.rotation_steps import Steps
+from vaultd.wire.errors import AwsFailed, Refused, StorageFailed, Usage, VaultError
 
 #: How long a new key's secret is tried to be saved before the key is deleted again. A lock waits for 25 s.
 SEAL_PATIENCE_S = 15.0
@@ -48,6 +49,7 @@ class Start:
         found = await self.steps.found(profile)
         profile = _known(profile, found)
         self.check(found, profile, wanted)
+        is_blind = found.rights[preflight.WATCHING] == "missing"
         now = self.runs.clock.now()
         user = await self.steps.user(profile)
         if wanted.replace:
@@ -63,13 +65,30 @@ class Start:
             old=profile.key,
             known=tuple(known for known in found.key_ids if known != wanted.replace),
             hurry=wanted.hurry,
-            force=wanted.force,
+            # A claim that is passed over says nothing of who uses the old key: that is looked at all the same.
+            force=wanted.force and is_blind,
         )
         await self._claim(user, run, wanted)
         await self._create(profile, run, user, progress)
 
     def check(self, found: Found, profile: KeyProfile, wanted: Wanted) -> None:
-        """Raise what stands against a rotation of this profile."""
+        """Raise what stands against beginning, or against what is wanted of the rotation that is open."""
+        run = self.runs.open.get(profile.name)
+        if run is None:
+            self._check_new(found, profile, wanted)
+        elif wanted.replace:
+            self._check_lost(run, found, profile, wanted.replace)
+
+    def _check_lost(self, run: Rotation, found: Found, profile: KeyProfile, key_id: str) -> None:
+        """Only of a key that a lost reply may have told of there is a question whose it is. Raises Usage, Refused."""
+        hint = "run: awsvault rotate --status"
+        if run.new:
+            raise Usage(f'a rotation of "{profile.name}" is open, and no key is in its way', hint=hint)
+        if key_id not in rotation.strangers(run, found.key_ids):
+            raise Usage(f"{key_id} is not the key that is in question", hint=hint)
+        self._check_new(found, profile, Wanted(replace=key_id, force=True))
+
+    def _check_new(self, found: Found, profile: KeyProfile, wanted: Wanted) -> None:
         key_id, now = profile.key.access_key_id, self.runs.clock.now()
         preflight.check(found, profile.name, key_id, self.runs.held(), self.host, wanted, now)
 
@@ -129,13 +148,14 @@ class Start:
     async def _seal(self, name: str, run: Rotation, made: NewKey, user: IamUser) -> None:
         """Save the new key's secret, which AWS shows once; when that cannot be done, delete the key again."""
         now = self.runs.clock.now()
-        key = Key(made.access_key_id, made.secret, made.created_at, now)
-        created = rotation.created(run, key, now)
         deadline = self.runs.clock.boottime() + SEAL_PATIENCE_S
         while True:
             try:
-                return await self.runs.move(name, run, created)
-            except (StorageFailed, Conflict, Locked):
+                key = Key(made.access_key_id, made.secret, made.created_at, now)
+                return await self.runs.move(name, run, rotation.created(run, key, now))
+            except Refused:
+                raise  # it is saved, and was revoked meanwhile
+            except VaultError:
                 if self.runs.clock.boottime() >= deadline or not self.runs.keeper.is_unlocked:
                     log.say(f"the new key {made.access_key_id} could not be saved and is deleted again")
                     await self.steps.call(user.delete_key, made.access_key_id)

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drives rotations: begins them, saves each state before what follows it, goes on after locks and crashes.
 
-Lives on the event loop's thread. One turn at a time for each profile; the table of states is core/rotation.py's, what
-is done in each edge/rotation_steps.py's. Must not know the socket. Times to try again are kept in memory only: a new
-process image tries at once.
+Lives on the event loop's thread. The table of states is core/rotation.py's, what is done in each edge/rotation_steps.py's.
 """
 
 import asyncio
@@ -20,14 +18,20 @@ from vaultd.core.records import KeyProfile
 from vaultd.core.refusals import DENIED
 from vaultd.core.rotation import Periods, Rotation
 from vaultd.edge import log
+from vaultd.edge.rotation_asking import Progress, StartOver, TurnBack, Waits
 from vaultd.edge.rotation_runs import Runs
 from vaultd.edge.rotation_start import Start
-from vaultd.edge.rotation_steps import Progress, StartOver, Steps, TurnBack, Waits
+from vaultd.edge.rotation_steps import Steps
+from vaultd.edge.rotation_turns import Turns
 from vaultd.wire.errors import AwsFailed, Locked, Refused, Usage, VaultError
 
 RETRY_S = 60.0  # after AWS could not be reached, and until it is known what became of a lost reply
 LOOK_AGAIN_S = 3_600.0  # for what only a person, or other programs, can change
 DAY_S = 86_400.0
+_USELESS = {
+    "aws_code": "InvalidClientTokenId"
+}  # what AWS said of a new key until it was given up: no passing trouble
+_WATCHED = ("grace", "soak")  # states that last: is what is served still good?
 ROOM_FOR_WAITS = rotation.MAX_WAITS - 60  # characters: an error may say it after how far the rotation came
 
 
@@ -42,9 +46,14 @@ class Rotator:
     start: Start
     periods: Callable[[KeyProfile], Periods]
     is_due: Callable[[KeyProfile], bool]  # for those that rotate by themselves
-    _turns: dict[str, asyncio.Lock] = field(default_factory=dict)
-    _look_at: dict[str, float] = field(default_factory=dict)  # boot time
+    turns: Turns = field(init=False)
+    _restarted: set[str] = field(
+        default_factory=set
+    )  # whose grace began again, and whose new key did not work since
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.turns = Turns(self.runs.clock.boottime)
 
     # --- what a person asks for
 
@@ -53,23 +62,6 @@ class Rotator:
         async with self._telling(name):
             return await self.steps.found(self.runs.profile(name))
 
-    def check(self, found: Found, profile: KeyProfile, wanted: Wanted) -> None:
-        """Raise what stands against beginning, or against what is wanted of the rotation that is open."""
-        run = self.runs.open.get(profile.name)
-        if run is None:
-            self.start.check(found, profile, wanted)
-        elif wanted.replace:
-            self._check_lost(run, found, profile, wanted.replace)
-
-    def _check_lost(self, run: Rotation, found: Found, profile: KeyProfile, key_id: str) -> None:
-        """Only of a key that a lost reply may have told of there is a question whose it is. Raises Usage, Refused."""
-        hint = "run: awsvault rotate --status"
-        if run.new:
-            raise Usage(f'a rotation of "{profile.name}" is open, and no key is in its way', hint=hint)
-        if key_id not in rotation.strangers(run, found.key_ids):
-            raise Usage(f"{key_id} is not the key that is in question", hint=hint)
-        self.start.check(found, profile, Wanted(replace=key_id, force=True))
-
     async def rotate(self, name: str, wanted: Wanted, progress: Progress) -> Rotation | None:
         """Begin a rotation, or go on with the one that is open; how far it came, None for to its end."""
         async with self._turn(name), self._telling(name):
@@ -77,7 +69,7 @@ class Rotator:
             run = self.runs.open.get(name)
             if run and wanted.replace:
                 await self._replace_lost(await self._resumed(name, run), profile, wanted.replace)
-                run = None
+                run, wanted = None, replace(wanted, replace=None)
             if run:
                 await self._push(name, run, wanted)
             if run and run.back and wanted.hurry:
@@ -86,7 +78,7 @@ class Rotator:
                 profile = self.runs.profile(name)
             if run is None:
                 await self.start.begin(profile, wanted, progress)
-            self._look_at.pop(name, None)
+            self.turns.at_once(name)
             return await self._go_on(name, progress)
 
     async def _push(self, name: str, run: Rotation, wanted: Wanted) -> None:
@@ -98,31 +90,35 @@ class Rotator:
     async def roll_back(self, name: str, progress: Progress) -> Rotation | None:
         """Back to the old key; before the promotion the new one is deleted."""
         async with self._turn(name), self._telling(name):
-            run = self.runs.open.get(name)
-            if run is None:
-                raise Usage(f'no rotation of "{name}" is open', hint=f"run: awsvault show {name}")
-            if run.state == "uncertain":
-                await self._give_up(name, progress)
-                return None
-            if rotation.rolled_back(run, self.runs.clock.now()).promoted_at:
-                run = await self._reactivated(name, run, progress)
-            await self.runs.move(name, run, rotation.rolled_back(run, self.runs.clock.now()))
-            self._look_at.pop(name, None)
-            return await self._go_on(name, progress)
+            left = await self._rolled_back(name, progress)
+            if left is None:  # a person did not want the new key: none is made by itself for a day
+                self.turns.again_in(name, DAY_S)
+            return left
+
+    async def _rolled_back(self, name: str, progress: Progress) -> Rotation | None:
+        run = self.runs.open.get(name)
+        if run is None:
+            raise Usage(f'no rotation of "{name}" is open', hint=f"run: awsvault show {name}")
+        if run.state == "uncertain":
+            await self._give_up(name, progress)
+            return None
+        if rotation.rolled_back(run, self.runs.clock.now()).promoted_at:
+            run = await self._reactivated(name, run, progress)
+        await self.runs.move(name, run, rotation.rolled_back(run, self.runs.clock.now()))
+        self.turns.at_once(name)
+        return await self._go_on(name, progress)
 
     async def _give_up(self, name: str, progress: Progress) -> None:
         """A person says that whatever AWS made of the lost reply is not to be looked for any more."""
-        self._look_at.pop(name, None)
+        self.turns.at_once(name)
         run = await self._go_on(name, progress)
-        if run is None:
-            return
-        if not run.waits:
+        if run and not run.waits:
             raise Refused(rotation.UNCERTAIN, hint="try again in a few minutes")
         await self.runs.move(name, run, None)
 
     async def _replace_lost(self, run: Rotation, profile: KeyProfile, key_id: str) -> None:
         """A person says that the key which a lost reply may have told of is to go."""
-        self._check_lost(run, await self.steps.found(profile), profile, key_id)
+        self.start.check(await self.steps.found(profile), profile, Wanted(replace=key_id))
         await self.steps.call((await self.steps.user(profile)).delete_key, key_id)
         await self.runs.move(profile.name, run, None)
         self.runs.journal(profile.name, "deleted", key=key_id)
@@ -133,15 +129,15 @@ class Rotator:
         """Start what is due: the steps of open rotations, and those that begin by themselves. Returns at once."""
         if not self.runs.keeper.is_unlocked:
             return
-        now, boottime = self.runs.clock.now(), self.runs.clock.boottime()
+        now = self.runs.clock.now()
         for name, run in self.runs.open.items():
             profile = self.runs.keeper.body.profiles.get(name)
-            if not isinstance(profile, KeyProfile) or not self._is_idle(name, boottime):
+            if not isinstance(profile, KeyProfile) or not self.turns.is_due(name):
                 continue
-            if run.state == "grace" or rotation.due_at(run, self.periods(profile)) <= now:
+            if run.state in _WATCHED or rotation.is_due(run, self.periods(profile), now):
                 self._start(name, self._go_on_alone(name))
         for profile in self._self_rotating():
-            if self._is_idle(profile.name, boottime) and self.is_due(profile):
+            if self.turns.is_due(profile.name) and self.is_due(profile):
                 self._start(profile.name, self._begin_alone(profile.name))
 
     @property
@@ -151,7 +147,7 @@ class Rotator:
 
     def nudge(self) -> None:
         """Something that a rotation may wait for has happened: try again at the next tick."""
-        self._look_at.clear()
+        self.turns.at_once()
 
     def _self_rotating(self) -> list[KeyProfile]:
         body = self.runs.keeper.body
@@ -163,12 +159,8 @@ class Rotator:
             and profile.name not in body.rotations
         ]
 
-    def _is_idle(self, name: str, boottime: float) -> bool:
-        turn = self._turns.get(name)
-        return boottime >= self._look_at.get(name, 0.0) and not (turn and turn.locked())
-
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        self._look_at[name] = self.runs.clock.boottime() + RETRY_S  # until it says otherwise
+        self.turns.again_in(name, RETRY_S)  # until it says otherwise
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -189,7 +181,7 @@ class Rotator:
             return
         except VaultError as error:
             transient = isinstance(error, AwsFailed) and is_transient(error)
-            self._look_at[name] = self.runs.clock.boottime() + (LOOK_AGAIN_S if transient else DAY_S)
+            self.turns.again_in(name, (LOOK_AGAIN_S if transient else DAY_S))
             log.say(f'"{name}" could not be rotated by itself: {error.line}')
             self.runs.journal(name, "not begun", reason=error.code)
 
@@ -199,7 +191,7 @@ class Rotator:
             self.runs.check_unlocked()
             run = self.runs.open.get(name)
             if run is None:
-                self._look_at.pop(name, None)
+                self.turns.at_once(name)
                 return None
             run = await self._resumed(name, run)
             profile = self.runs.profile(name)
@@ -207,15 +199,15 @@ class Rotator:
                 following = await self._next(run, profile, progress)
             except Waits as waits:
                 return await self._wait(name, run, waits.text)
-            except StartOver:
-                return await self._start_over(name, run)
+            except StartOver as again:
+                return await self._start_over(name, run, str(again))
             except TurnBack as turn:
                 following = self._turned_back(name, run, turn)
                 if run.state == "created":
                     await self.runs.move(name, run, following)
                     await self._go_on(name, progress)
                     told = f"the new key does not work and is deleted again: {turn}"
-                    raise AwsFailed(told, hint="") from None
+                    raise AwsFailed(told, hint="", details=dict(_USELESS)) from None
             except AwsFailed as error:
                 return await self._failed(name, run, profile, error)
             if following == run:
@@ -223,16 +215,17 @@ class Rotator:
             await self.runs.move(name, run, following)
 
     async def _next(self, run: Rotation, profile: KeyProfile, progress: Progress) -> Rotation | None:
-        """The run after what is due; as it is when nothing is, but in grace the new key is looked at every hour."""
+        """The run after what is due; as it is when nothing is, but the key that is served is looked at every hour."""
         now = self.runs.clock.now()
-        left = rotation.due_at(run, self.periods(profile)) - now
-        if left <= timedelta(0):
+        if rotation.is_due(run, self.periods(profile), now):
             return await self.steps.take(run, profile, progress)
+        left = rotation.due_at(run, self.periods(profile)) - now
         again_s = min(LOOK_AGAIN_S, left.total_seconds())
-        self._look_at[profile.name] = self.runs.clock.boottime() + again_s
-        if run.state != "grace" or now - run.since < timedelta(seconds=RETRY_S):
+        self.turns.again_in(profile.name, again_s)
+        if run.state not in _WATCHED or now - run.since < timedelta(seconds=RETRY_S):
             return run
         await self.steps.watch(run, profile)
+        self._restarted.discard(profile.name)
         return replace(run, waits="")
 
     def _turned_back(self, name: str, run: Rotation, turn: TurnBack) -> Rotation:
@@ -240,10 +233,13 @@ class Rotator:
         log.say(f'the rotation of "{name}" is rolled back: {turn}')
         return rotation.rolled_back(run, self.runs.clock.now())
 
-    async def _start_over(self, name: str, run: Rotation) -> Rotation:
-        reopened = rotation.reopened(run, self.runs.clock.now())
+    async def _start_over(self, name: str, run: Rotation, told: str) -> Rotation:
+        """Once it may be a passing trouble of AWS's, and is looked at soon; twice it is something for a person."""
+        waits, again_s = (told, LOOK_AGAIN_S) if name in self._restarted else ("", RETRY_S)
+        self._restarted.add(name)
+        reopened = replace(rotation.reopened(run, self.runs.clock.now()), waits=waits)
         await self.runs.move(name, run, reopened)
-        self._look_at[name] = self.runs.clock.boottime() + RETRY_S
+        self.turns.again_in(name, again_s)
         return reopened
 
     async def _resumed(self, name: str, run: Rotation) -> Rotation:
@@ -253,7 +249,7 @@ class Rotator:
         return resumed
 
     async def _wait(self, name: str, run: Rotation, text: str) -> Rotation:
-        self._look_at[name] = self.runs.clock.boottime() + (LOOK_AGAIN_S if text else RETRY_S)
+        self.turns.again_in(name, (LOOK_AGAIN_S if text else RETRY_S))
         if text == run.waits:
             return run
         waiting = replace(run, waits=text)
@@ -263,7 +259,7 @@ class Rotator:
     async def _failed(self, name: str, run: Rotation, profile: KeyProfile, error: AwsFailed) -> Rotation:
         """What AWS refuses waits for a person; what failed is tried again."""
         if is_transient(error):
-            self._look_at[name] = self.runs.clock.boottime() + RETRY_S
+            self.turns.again_in(name, RETRY_S)
             raise error
         told = await self._told(error, profile)
         return await self._wait(name, run, told.line_within(ROOM_FOR_WAITS))
@@ -299,6 +295,6 @@ class Rotator:
 
     @asynccontextmanager
     async def _turn(self, name: str) -> AsyncIterator[None]:
-        async with self._turns.setdefault(name, asyncio.Lock()):
+        async with self.turns.of(name):
             self.runs.check_unlocked()
             yield

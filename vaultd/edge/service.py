@@ -113,7 +113,6 @@ class Service:
             uses=self.last_used,
             watched=self.watcher.entries,
         )
-        host = this_host(self.places.vault)
         steps = Steps(
             host=host,
             iam=lambda: self.aws.iam,
