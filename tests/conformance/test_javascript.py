@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """AWS's SDK for JavaScript, version 3, from npm: by the hook, and by the container endpoint of `exec --server`."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,6 @@ from tests.live_clients import live_through_a_rotation
 from tests.long_running import Way, live_through_expiries
 from tests.scenarios.diary import open_diary
 
-PACKAGE = "@aws-sdk/client-sts@3.1169.0"
 #: Its clock is put forward under the SDK's feet: both the Date that it makes and the one that it compares with.
 PROGRAM = """
 const { readFileSync } = require("fs");
@@ -32,17 +29,6 @@ const ask = async () => {
   for await (const _line of require("readline").createInterface({ input: process.stdin })) await ask();
 })();
 """
-
-
-@pytest.fixture(scope="module")
-def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node and npm are not installed")
-    folder = tmp_path_factory.mktemp("npm")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), PACKAGE]
-    if subprocess.run(command, capture_output=True, timeout=300, check=False).returncode:
-        pytest.skip("npm cannot install here")
-    return folder / "node_modules"
 
 
 @pytest.mark.parametrize("way", ["endpoint", "hook"])
