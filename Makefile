@@ -17,7 +17,7 @@ help:
 	@echo 'make conformance  real AWS SDKs and tools'
 	@echo 'make man          write the manual page anew'
 	@echo 'make lock         pin the newest versions of everything, with hashes, in .ci/'
-	@echo 'make clean        remove .venv and caches'
+	@echo 'make clean        remove .venv, build and caches'
 
 setup:
 	@$(PYTHON) .ci/setup.py
@@ -55,5 +55,5 @@ lock:
 	@$(PYTHON) .ci/setup.py lock
 
 clean:
-	rm -rf .venv .venv.lock .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf build .venv .venv.lock .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
 	find vaultd cli tests -name __pycache__ -type d -exec rm -rf {} +
