@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of other people's clients install, each from its own registry: pinned by hash, and only when asked."""
+"""What the tests of other people's clients begin with, and what they install from npm: pinned by hash."""
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.scenarios.diary import Diary, open_diary
+from tests.scenarios.vault_at_aws import alice_of
 
 HERE = Path(__file__).parent
 INSTALL_S = 300
@@ -23,3 +27,21 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if done.returncode:
         pytest.skip("npm cannot install here: is the registry within reach?")
     return folder / "node_modules"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Diary]:
+    with open_diary() as opened:
+        yield opened
+
+
+@pytest.fixture
+def diary(shared: Diary) -> Diary:
+    """An unlocked vault with nothing in it, no ~/.aws, and alice's key at AWS."""
+    if "locked" == shared.stage.daemon.state():
+        shared.stage.daemon.unlock()
+    shared.days = 0
+    shared.begin()
+    shutil.rmtree(shared.stage.daemon.home.parent / "u/.aws", ignore_errors=True)
+    _, shared.keys["alice"] = alice_of(shared.stage.aws, "alice")
+    return shared

@@ -14,15 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.programs import BUILDERS
+from tests.conformance.steps import ALICE, LOCKED, add, made_with, requests
 from tests.daemons import until
-from tests.fake_aws import AccessKey
-from tests.fake_aws.books import Call
 from tests.scenarios.calendar import DAY_S
-from tests.scenarios.diary import Diary, open_diary
-from tests.scenarios.vault_at_aws import REGION, alice_of
+from tests.scenarios.diary import Diary
 
-ALICE = "arn:aws:iam::123456789012:user/alice"
-LOCKED = "awsvault: vault is locked; run: awsvault unlock"
 SESSION_S = 4 * 3600
 GET = b'"op":"get"'
 LEFT_S = 6  # enough to be good when the program gets it
@@ -36,29 +32,6 @@ def language(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def program(language: str) -> list[str]:
     return BUILDERS[language]()
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Diary]:
-    with open_diary() as opened:
-        yield opened
-
-
-@pytest.fixture
-def diary(shared: Diary) -> Diary:
-    if "locked" == shared.stage.daemon.state():
-        shared.stage.daemon.unlock()
-    shared.days = 0
-    shared.begin()
-    return shared
-
-
-def add(diary: Diary) -> AccessKey:
-    _, key = alice_of(diary.stage.aws, "alice")
-    lines = f"{key.access_key_id}\n{key.secret}\n".encode()
-    done = diary.stage.daemon.awsvault("add", "dev", "--stdin", "--region", REGION, stdin=lines)
-    assert 0 == done.returncode, done.stderr
-    return key
 
 
 class Program:
@@ -98,16 +71,6 @@ def running(diary: Diary, program: list[str], folder: Path) -> Iterator[Program]
         yield Program(diary, process, errors)
         process.stdin.close()
         assert 0 == process.wait(20)
-
-
-def requests(diary: Diary) -> list[Call]:
-    """The program's."""
-    calls = diary.stage.aws.calls("GetCallerIdentity")
-    return [call for call in calls if "awsvault/" not in call.user_agent]
-
-
-def made_with(diary: Diary, session_id: str) -> str:
-    return diary.stage.aws.world.sessions[session_id].made_with
 
 
 def test_it_asks_once_for_many_requests(diary: Diary, program: list[str], tmp_path: Path) -> None:

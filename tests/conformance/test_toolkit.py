@@ -11,17 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from tests.conformance.steps import ALICE, LOCKED, made_with
 from tests.fake_aws import AccessKey
-from tests.scenarios.diary import Diary, open_diary
+from tests.scenarios.diary import Diary
 from tests.scenarios.person import at_terminal
-from tests.scenarios.vault_at_aws import REGION, alice_of
+from tests.scenarios.vault_at_aws import REGION
 
-ALICE = "arn:aws:iam::123456789012:user/alice"
 HOURS = 1 / 24  # days
 SESSION = 4.1 * HOURS  # longer than one lives
-LOCKED = "awsvault: vault is locked; run: awsvault unlock"
 PROGRAM = Path(__file__).with_name("toolkit.js")
 
 
@@ -36,23 +33,6 @@ class Toolkit:
         print(profile, file=self._process.stdin, flush=True)
         assert self._process.stdout
         return json.loads(self._process.stdout.readline())
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Diary]:
-    with open_diary() as opened:
-        yield opened
-
-
-@pytest.fixture
-def diary(shared: Diary) -> Iterator[Diary]:
-    """A vault with nothing in it, and alice's key at AWS."""
-    shared.begin()
-    _, shared.keys["alice"] = alice_of(shared.stage.aws, "alice")
-    config_of(shared).unlink(missing_ok=True)
-    yield shared
-    if "locked" == shared.stage.daemon.state():
-        shared.stage.daemon.unlock()
 
 
 @contextlib.contextmanager
@@ -98,10 +78,6 @@ def add(diary: Diary, *more: str) -> None:
         terminal.answer("still holds the secret in plain text. Delete it? [Y/n] ", "")
         assert 0 == terminal.end()
     assert not path.exists()
-
-
-def made_with(diary: Diary, session_id: str) -> str:
-    return diary.stage.aws.world.sessions[session_id].made_with
 
 
 def test_from_the_consoles_file_to_a_connection(diary: Diary, modules: Path) -> None:
