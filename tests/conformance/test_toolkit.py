@@ -19,7 +19,7 @@ from tests.scenarios.vault_at_aws import REGION
 
 HOURS = 1 / 24  # days
 SESSION = 4.1 * HOURS  # longer than one lives
-PROGRAM = Path(__file__).with_name("toolkit.js")
+PROGRAM = Path(__file__).with_name("javascript") / "toolkit.js"
 
 
 class Toolkit:

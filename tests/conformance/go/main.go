@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Whoami is a program that uses AWS's SDK for Go, version 2, as programs do: for every line of stdin it asks who it is,
-// and prints its ARN, or what went wrong.
+// and prints its ARN, or what went wrong. The profile is its argument's, or the environment's.
 package main
 
 import (
@@ -17,7 +17,8 @@ import (
 
 func main() {
 	ctx := context.Background()
-	configuration, err := config.LoadDefaultConfig(ctx)
+	profile := strings.Join(os.Args[1:], "")
+	configuration, err := config.LoadDefaultConfig(ctx, config.WithSharedConfigProfile(profile))
 	if err != nil {
 		panic(err)
 	}

