@@ -22,6 +22,34 @@ Terraform that make IAM resources meet the same wall.
     awsvault edit PROFILE --serve key      hands out the key itself, with an end date that clients obey
     awsvault edit PROFILE --serve session  back again
 """,
+    "clients": """\
+Every AWS SDK and tool takes the profile from AWS_PROFILE in its environment, or by its name:
+
+    aws            aws s3 ls --profile prod
+    boto3          boto3.Session(profile_name="prod")
+    JavaScript 3   new STSClient({ profile: "prod" })
+    Go 2           config.LoadDefaultConfig(ctx, config.WithSharedConfigProfile("prod"))
+    Rust           aws_config::from_env().profile_name("prod")
+    Java 2         ProfileCredentialsProvider.create("prod"), and the region: it brings credentials only
+    Terraform      profile = "prod" in provider "aws", and in backend "s3"
+    VS Code        AWS: Connect to AWS, profile:prod
+    Docker         awsvault exec prod --server -- docker run --network host ...
+
+It asks once, keeps the session until shortly before its end, and asks again: over a rotation without a new start, and
+over a lock with what it has until that ends. After that a locked vault shows like this:
+
+    aws, boto3, Rust, VS Code   the error has our line: vault is locked; run: awsvault unlock
+    Go, Terraform               our line is on stderr; the error says "exit status 3"
+    Java                        our line is the cause of "Failed to refresh process-based credentials"; the default chain,
+                                DefaultCredentialsProvider, drops it
+    JavaScript                  "Could not load credentials from any providers"
+    C++                         none, and requests go out unsigned
+
+    awsvault status             the last 20 refusals, for those that show none
+
+JavaScript and VS Code read ~/.aws once: what is added later needs a new start, or "Developer: Reload Window".
+With most, credentials in AWS_ACCESS_KEY_ID and keys left in ~/.aws/credentials beat the hook: awsvault doctor finds them.
+""",
     "totp": """\
 Keeping the seed of an MFA device (awsvault edit PROFILE --totp-stdin) lets vaultd make the codes itself: no prompts.
 
