@@ -4,12 +4,14 @@
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from awsvault.app import COMMANDS
+from awsvault.commands.help import TOPICS
 from tests import canary
 from tests.conftest import DaemonFactory
 from tests.daemons import Daemon
@@ -21,7 +23,10 @@ from vaultd.wire import durations, errors
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 CREDENTIALS_FAILED = 255  # the aws command's status when the hook fails
-TRANSCRIPT = re.compile(r"```console\n(.*?)```", re.DOTALL).findall(README)[0]
+CONFORMANCE = ROOT / "tests/conformance"
+TRANSCRIPT, FROM_CSV = (
+    textwrap.dedent(found) for found in re.compile(r"```console\n(.*?)```", re.DOTALL).findall(README)
+)
 
 
 @pytest.fixture
@@ -34,10 +39,10 @@ def key() -> Iterator[tuple[FakeAws, AccessKey]]:
         )
 
 
-def steps() -> list[tuple[str, str]]:
-    """Each command of the transcript and what it prints."""
+def steps(transcript: str) -> list[tuple[str, str]]:
+    """Each command of a transcript and what it prints."""
     found = []
-    for part in re.split(r"^\$ ", TRANSCRIPT, flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^\$ ", transcript, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         found.append((command, output))
     return found
@@ -57,6 +62,7 @@ def answer(terminal: Terminal, key: AccessKey) -> None:
         "The same passphrase again: ": canary.PASSPHRASE,
         "Access key ID: ": key.access_key_id,
         "Secret access key: ": key.secret,
+        "Delete it? [Y/n] ": "y",
     }
     while prompt := terminal.watch_for(*replies, " of 9: "):
         terminal.type(replies[prompt] if prompt in replies else asked_group(terminal.screen))
@@ -70,9 +76,7 @@ def asked_group(seen: str) -> str:
     return code[0].split("-")[int(re.findall(r"group (\d) of 9", seen)[-1]) - 1]
 
 
-def test_the_transcript_is_what_happens(daemons: DaemonFactory, key: tuple[FakeAws, AccessKey]) -> None:
-    server, access_key = key
-    daemon: Daemon = daemons(config=f'[aws]\nendpoint_url = "{server.url}"\n').start()
+def play(transcript: str, daemon: Daemon, server: FakeAws, key: AccessKey) -> None:
     environment = daemon.environment(
         {
             "AWSVAULT_HOME": str(daemon.home),
@@ -82,13 +86,33 @@ def test_the_transcript_is_what_happens(daemons: DaemonFactory, key: tuple[FakeA
             "AWS_EC2_METADATA_DISABLED": "true",
         }
     )
-    for command, output in steps():
+    for command, output in steps(transcript):
         with Terminal(["/bin/sh", "-c", command], environment, columns=200) as terminal:
-            answer(terminal, access_key)
+            answer(terminal, key)
         assert pattern(output).match(terminal.screen.strip()), (
             f"$ {command}\n{terminal.screen}\n--- instead of\n{output}"
         )
+
+
+@pytest.fixture
+def daemon(daemons: DaemonFactory, key: tuple[FakeAws, AccessKey]) -> Daemon:
+    return daemons(config=f'[aws]\nendpoint_url = "{key[0].url}"\n').start()
+
+
+def test_the_transcript_is_what_happens(daemon: Daemon, key: tuple[FakeAws, AccessKey]) -> None:
+    server, access_key = key
+    play(TRANSCRIPT, daemon, server, access_key)
     assert {"GetCallerIdentity", "GetSessionToken"} <= {call.action for call in server.calls()}
+
+
+def test_the_consoles_file_is_added_as_it_is_shown(daemon: Daemon, key: tuple[FakeAws, AccessKey]) -> None:
+    daemon.init()
+    downloads = daemon.home.parent / "u/Downloads"
+    downloads.mkdir()
+    text = f"\ufeffAccess key ID,Secret access key\r\n{key[1].access_key_id},{key[1].secret}\r\n"
+    (downloads / "alice_accessKeys.csv").write_bytes(text.encode())
+    play(FROM_CSV, daemon, *key)
+    assert [] == [*downloads.iterdir()]
 
 
 def table(marker: str) -> list[list[str]]:
@@ -125,6 +149,37 @@ def test_the_settings_are_those_that_are_read() -> None:
 def test_the_exit_statuses_are_those_of_the_errors() -> None:
     documented = {int(row[0]) for row in table("exit")}
     assert {cls.exit_status for cls in errors.tree().values()} | {0, 130} == documented
+
+
+#: Where the versions are pinned, and the program that has the line.
+CLIENTS = {
+    "aws": ("development.txt", "awscli=={}", None),
+    "boto3": ("development.txt", "boto3=={}", "python/whoami.py"),
+    "JavaScript 3": ("javascript/package.json", '"@aws-sdk/client-sts": "{}"', "javascript/whoami.js"),
+    "Go 2": ("go/go.mod", "aws-sdk-go-v2/config v{}", "go/main.go"),
+    "Rust": ("rust/Cargo.lock", 'name = "aws-config"\nversion = "{}"', "rust/src/main.rs"),
+    "Java 2": ("java/pom.xml", "<version>{}</version>", "java/src/main/java/Whoami.java"),
+}
+
+
+def test_the_clients_are_those_that_are_tested_and_their_lines_what_was_run() -> None:
+    rows = {name: (line, tested) for name, line, tested in table("clients")}
+    assert CLIENTS.keys() <= rows.keys()
+    for name, (pins, pin, program) in CLIENTS.items():
+        line, tested = rows[name]
+        version = re.findall(r"\d+\.[\d.]*\d", tested)[0]
+        folder = ROOT / ".ci" if pins == "development.txt" else CONFORMANCE
+        assert pin.format(version) in (folder / pins).read_text("utf-8"), name
+        assert line in TOPICS["clients"], name
+        if program:
+            source = (CONFORMANCE / program).read_text("utf-8")
+            assert line.replace('"prod"', "profile") in source, name
+
+
+def test_the_version_of_the_toolkits_package_is_the_tested_one() -> None:
+    (version,) = re.findall(r"credential-provider-process\s+([\d.]+\d)\)", README)
+    package = (CONFORMANCE / "javascript/package.json").read_text("utf-8")
+    assert f'"@aws-sdk/credential-provider-process": "{version}"' in package
 
 
 def test_every_command_that_is_shown_exists() -> None:

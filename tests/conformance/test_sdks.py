@@ -116,6 +116,7 @@ def test_a_locked_vault_is_told(diary: Diary, language: str, program: list[str],
         match language:
             case "go":  # the hook writes on the program's own stderr
                 assert LOCKED in client.stderr.splitlines()
+                assert "exit status 3" in error
             case "javascript":  # `status` has it
                 assert "Could not load credentials from any providers" in error
                 assert "vault is locked" in diary.stage.run("status").stdout
