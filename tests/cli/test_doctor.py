@@ -247,6 +247,7 @@ CASES: dict[str, tuple[str, Machine]] = {
         machine(caches=(Cache(f"{HOME}/.aws/cli/cache/a.json", "session", "2026-11-24T13:00:00Z"),)),
     ),
     "a sign-in in a cache": ("caches", machine(caches=(Cache(f"{HOME}/.aws/sso/cache/a.json", "sign-in"),))),
+    "an old copy": ("caches", machine(caches=(Cache(f"{HOME}/.aws/credentials.bak", "copy"),))),
     "a key in a history": ("histories", machine(histories={f"{HOME}/.bash_history": 2})),
 }
 

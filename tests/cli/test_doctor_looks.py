@@ -154,6 +154,10 @@ LEFT: dict[str, tuple[str, str, Any]] = {
     ),
     "a key": (".aws/cli/cache/1.json", '{"SecretAccessKey": "x", "AccessKeyId": "AKIA"}', ("key", "")),
     "boto's": (".boto", f"[Credentials]\naws_secret_access_key = {SECRET}\n", ("key", "")),
+    "a copy": (".aws/credentials.bak", f"[dev]\naws_secret_access_key = {SECRET}\n", ("copy", "")),
+    "an editor's": (".aws/credentials~", f"[dev]\r\naws_secret_access_key={SECRET}\r\n", ("copy", "")),
+    "a copy without": (".aws/config.awsvault-backup", "[dev]\n# aws_secret_access_key = \n", None),
+    "AWS's own": (".aws/credentials", f"aws_secret_access_key = {SECRET}\n", None),  # another check's
     "no JSON": (".aws/cli/cache/1.json", "{", None),
     "deep JSON": (".aws/cli/cache/1.json", "[" * 100_000, None),
     "a list": (".aws/cli/cache/1.json", "[]", None),

@@ -23,6 +23,7 @@ HISTORIES = (
     ".python_history",
     ".node_repl_history",
 )
+READ_BY_AWS = ("config", "credentials")
 SETTINGS = (".boto", ".s3cfg", ".config/rclone/rclone.conf")
 STAMP = 19  # characters of YYYY-MM-DDTHH:MM:SS
 
@@ -34,13 +35,7 @@ _SETTING = re.compile(rb"(?im)^\s*(?:aws_)?(?:secret_key|secret_access_key)\s*=\
 
 def caches(home: str) -> Iterator[Cache]:
     for folder in CACHES:
-        directory = os.path.join(home, folder)
-        try:
-            names = sorted(os.listdir(directory))[:FILES_READ]
-        except OSError:
-            continue
-        for name in names:
-            path = os.path.join(directory, name)
+        for path in _files_in(os.path.join(home, folder)):
             found = _cached(_read(path))
             if found:
                 yield Cache(path, *found)
@@ -48,6 +43,21 @@ def caches(home: str) -> Iterator[Cache]:
         path = os.path.join(home, name)
         if _SETTING.search(_read(path)):
             yield Cache(path, "key")
+    yield from _copies(home)
+
+
+def _copies(home: str) -> Iterator[Cache]:
+    """Files beside AWS's own that hold a key in their form: `credentials.bak`, an editor's `credentials~`."""
+    for path in _files_in(os.path.join(home, ".aws")):
+        if os.path.basename(path) not in READ_BY_AWS and _SETTING.search(_read(path)):
+            yield Cache(path, "copy")
+
+
+def _files_in(directory: str) -> list[str]:
+    try:
+        return [os.path.join(directory, name) for name in sorted(os.listdir(directory))[:FILES_READ]]
+    except OSError:
+        return []
 
 
 def histories(home: str, chosen: str | None) -> dict[str, int]:
@@ -71,10 +81,11 @@ def _read(path: str) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return b""
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(fd)
+        return b""
     with open(fd, "rb") as file:
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode):
-            return b""
         try:
             file.seek(max(0, info.st_size - MAX_FILE))
             return file.read(MAX_FILE)

@@ -134,10 +134,10 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """A file in which some tool keeps credentials in the clear."""
+    """A file in which some tool, or a person, keeps credentials in the clear."""
 
     path: str
-    what: Literal["session", "sign-in", "key"]
+    what: Literal["session", "sign-in", "key", "copy"]
     until: str = ""  # when it ends, as the file says
 
 

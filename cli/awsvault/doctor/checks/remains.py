@@ -10,6 +10,7 @@ _WHAT = {
     "session": "holds a session in plain text",
     "sign-in": "holds a sign-in that renews itself, in plain text",
     "key": "holds a key in plain text",
+    "copy": "is like a file of AWS's and holds a key in plain text",
 }
 
 
@@ -25,6 +26,8 @@ def caches(machine: Machine) -> Iterator[Finding]:
 def _mend(cache: Cache) -> str:
     if cache.what == "key":
         return "put that key into the vault, and take it out of there"
+    if cache.what == "copy":
+        return f"if the key is in the vault: rm {cache.path}; if not: awsvault import --file {cache.path}"
     if "/.aws/sso/" in cache.path:
         return "when you do not need it: aws sso logout"
     if "/.aws/login/" in cache.path:
