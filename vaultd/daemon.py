@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from vaultd.core import envelope
 from vaultd.core.envelope import KdfBounds, KdfCost
 from vaultd.core.policy import Settings
-from vaultd.edge import listen, log, sdnotify, successor
+from vaultd.edge import import_ops, listen, log, sdnotify, successor
 from vaultd.edge.audit import Audit, tells_of_an_opening
 from vaultd.edge.aws import Aws
 from vaultd.edge.clock import Clock
@@ -179,6 +179,7 @@ class Daemon:
             # Not of a step that was due while the vault was locked, and is being done at this moment.
             if not self._service.draining and not self._service.rotator.is_working:
                 await self._service.reminding.tick()
+                await import_ops.drop_old(self._service)
 
     async def _watch_aws(self) -> None:
         while True:

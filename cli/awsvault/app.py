@@ -17,7 +17,7 @@ from vaultd.wire import paths
 from vaultd.wire.errors import Usage
 
 COMMANDS = tuple(
-    "init unlock lock status add add-role list show edit remove get exec env console mfa passwd recover rotate revoke panic due snooze doctor daemon help".split()
+    "init unlock lock status add add-role list show edit remove import get exec env console mfa passwd recover rotate revoke panic due snooze doctor daemon help".split()
 )
 
 

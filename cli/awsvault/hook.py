@@ -40,6 +40,10 @@ def read_config() -> AwsFile:
     return _file(config_path())
 
 
+def read_credentials() -> AwsFile:
+    return _file(credentials_path())
+
+
 def _file(path: str) -> AwsFile:
     return AwsFile(rewriting.read(path)[1], path)
 
@@ -75,25 +79,27 @@ class Plan:
         output.say(f"{config_path()} asks for it. Try: aws sts get-caller-identity --profile {profile}")
 
 
-def plan(name: str, home: str | None, region: str | None, adopted: str | None = None) -> Plan:
-    """Check everything that could stop the line from being written or from being used. Raises Usage, Refused."""
+def check_home(home: str | None) -> None:
     if home and not _WORD.fullmatch(home):
         raise Usage(
             "the home's path has characters that a hook line cannot have",
             hint="choose one without them, or use --no-config",
         )
+
+
+def plan(name: str, home: str | None, region: str | None, adopted: str | None = None) -> Plan:
+    """Check everything that could stop the line from being written or from being used. Raises Usage, Refused."""
+    check_home(home)
     made = Plan(Hook(name, home), find_program(), region, adopted)
     config = read_config()
     _check_rivals(config, made)
     made.change(config)
-    folder = os.path.dirname(os.path.realpath(config.where))
-    if not os.access(folder if os.path.isdir(folder) else os.path.dirname(folder), os.W_OK | os.X_OK):
-        raise Refused(f"{folder} cannot be written", hint="mend that, or use --no-config")
+    rewriting.check_writable(config.where)
     return made
 
 
 def _check_rivals(config: AwsFile, made: Plan) -> None:
-    found = awsfiles.rivals(config, _file(credentials_path()), made.hook, made.adopted)
+    found = awsfiles.rivals(config, read_credentials(), made.hook, made.adopted)
     if made.adopted:  # what is taken over goes out of the config
         going = (*adopt.TAKEN, awsfiles.PROCESS)
         found = [rival for rival in found if rival.where != config.where or rival.key not in going]
@@ -151,7 +157,7 @@ def region(name: str, home: str | None) -> str | None:
 def beats_endpoint(name: str, home: str | None) -> str | None:
     """What in [default] gives programs other credentials than the container endpoint: SDKs look there first."""
     try:
-        config, credentials = read_config(), _file(credentials_path())
+        config, credentials = read_config(), read_credentials()
         found = awsfiles.rivals(config, credentials, Hook(name, home), "default")
     except (Usage, Refused, StorageFailed):
         return None

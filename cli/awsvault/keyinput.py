@@ -5,6 +5,7 @@ It must not judge the key: the daemon trims, checks and refuses. Nothing of the 
 four characters of an id, a row's number and a column's name.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -79,6 +80,32 @@ def from_csv(path: str, *, row: int | None, access_key_id: str | None) -> KeyTex
     )
 
 
+def is_csv(data: bytes) -> bool:
+    """Does it begin with the headings of the console's file?"""
+    first = data.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0]
+    return b"," in first and b"accesskeyid" in re.sub(rb"[^a-z,]", b"", first.lower())
+
+
+def all_from_csv(path: str) -> list[tuple[int, KeyText, str]]:
+    """Every key in a file of the IAM console, by its row, with its user's name or else the file's. Raises Usage."""
+    shown = printable(path)
+    text = _text_of(_read(path, shown), shown)
+    stem = os.path.basename(path).rpartition(".")[0].removesuffix("_accessKeys").removesuffix("_credentials")
+    keys = _rows_with_keys(text, shown)
+    names = _column_of(text, "User name")
+    return [(row, key, names.get(row) or stem) for row, key in keys]
+
+
+def _column_of(text: str, heading: str) -> dict[int, str]:
+    """The cells below this heading, by row; none where it is missing."""
+    rows = _rows(text)
+    plain = [_plain(cell) for cell in rows[0]]
+    if _plain(heading) not in plain:
+        return {}
+    column = plain.index(_plain(heading))
+    return {row: cells[column].strip() for row, cells in enumerate(rows[1:], 1) if column < len(cells)}
+
+
 def _has_id(key: KeyText, wanted: str) -> bool:
     return key.access_key_id == wanted or (len(wanted) == ID_ENDING and key.access_key_id.endswith(wanted))
 
@@ -109,21 +136,25 @@ def _text_of(data: bytes, shown: str) -> str:
 
 def _rows_with_keys(text: str, shown: str) -> list[tuple[int, KeyText]]:
     """Each data row that holds a key, by its number. The headings say which column is which."""
-    import csv
-    import io
-
     try:
-        rows = [
-            cells
-            for cells in csv.reader(io.StringIO(text, newline=""), strict=True)
-            if any(map(str.strip, cells))
-        ]
-    except csv.Error:
+        rows = _rows(text)
+    except ValueError:
         raise Usage(f"{shown} is not a CSV file") from None
     if not rows:
         raise Usage(f"{shown} is empty")
     columns = [_column(rows[0], name, shown) for name in ("Access key ID", "Secret access key")]
     return list(_keys_in(rows[1:], columns, shown))
+
+
+def _rows(text: str) -> list[list[str]]:
+    import csv
+    import io
+
+    try:
+        found = csv.reader(io.StringIO(text, newline=""), strict=True)
+        return [cells for cells in found if any(map(str.strip, cells))]
+    except csv.Error as error:
+        raise ValueError from error
 
 
 def _column(headings: list[str], name: str, shown: str) -> int:

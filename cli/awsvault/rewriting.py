@@ -44,6 +44,52 @@ def edit(shown: str, change: Change) -> bool:
     raise Conflict(f"{shown} keeps changing; nothing was written", hint="end what changes it, then try again")
 
 
+def swap(shown: str, before: bytes | None, after: bytes, *, is_ini: bool = True) -> bool:
+    """Put `after` in the place of `before`; False when the file holds something else by now. Raises StorageFailed.
+
+    Of a file that is no ini file there is no backup: what in it is a secret could not be told.
+    """
+    path = os.path.realpath(shown)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(os.path.dirname(path), 0o700)
+        with _locked(path):
+            now, text = read(path)
+            if now != before:
+                return False
+            if now and is_ini:
+                _back_up(path, text)
+            return _replace(path, before, after)
+    except OSError as error:
+        raise StorageFailed(
+            f"{shown} cannot be changed ({error.strerror})", hint="mend that, then try again"
+        ) from None
+
+
+@contextlib.contextmanager
+def alone(shown: str) -> Iterator[None]:
+    """One import at a time for this directory, from its first look to its last. Raises Conflict at once."""
+    folder = os.path.dirname(os.path.realpath(shown))
+    if not os.path.isdir(folder):
+        yield
+        return
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Conflict("another awsvault import is under way", hint="wait for its end") from None
+    finally:
+        os.close(fd)
+
+
+def check_writable(shown: str) -> None:
+    """Raise what a change would raise for a directory that takes no new file, before anything else is done."""
+    folder = os.path.dirname(os.path.realpath(shown))
+    if not os.access(folder if os.path.isdir(folder) else os.path.dirname(folder), os.W_OK | os.X_OK):
+        raise Refused(f"{folder} cannot be written", hint="mend that, then try again")
+
+
 def read(path: str) -> tuple[bytes | None, str]:
     """The bytes, None when there is no file, and their text: any bytes survive the way to text and back."""
     try:

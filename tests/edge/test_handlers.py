@@ -45,7 +45,7 @@ def test_without_a_vault_everything_says_so(desk: Desk) -> None:
         for name, operation in OPERATIONS.items():
             if not operation.while_locked:
                 fields = {
-                    key: {dict: {}, int: 60}.get(entry.type, "dev")
+                    key: {dict: {}, list: [], int: 60}.get(entry.type, "dev")
                     for key, entry in operation.fields.items()
                     if entry.default is ...
                 }

@@ -36,15 +36,20 @@ EXAMPLES: dict[str, object] = {
     "for_s": 60,
     "source": "dev",
     "role_arn": "arn:aws:iam::123456789012:role/admin",
+    "names": ["dev"],
+    "made": [],
+    "pieces": [canary.secret("undo")],
+    "begin": True,
 }
 
-#: Needs AWS, or a device, to succeed; that its own error comes back shows that it was looked at.
+#: Needs AWS, a device or an import to succeed; that its own error comes back shows that it was looked at.
 OWN_ERROR = {
     "mfa": "usage",
     "console": "aws-failed",
     "add_role": "usage",
     "unrevoke": "usage",
     "probe": "aws-failed",
+    "import_undo": "refused",
 }
 
 

@@ -17,6 +17,7 @@ from vaultd.core.revocation import Revocation
 from vaultd.core.roles import RoleProfile, check_policies
 from vaultd.core.rotation import HOST, Rotation
 from vaultd.core.secret import Secret
+from vaultd.core.undo import Undo
 from vaultd.wire.errors import NoSuchProfile, Usage, printable
 
 Serve = Literal["session", "key"]
@@ -133,6 +134,7 @@ class Body:
     snoozed: Mapping[str, datetime] = field(default_factory=dict)  # by profile: no reminders before
     forgotten: Mapping[str, str] = field(default_factory=dict)  # by key id: the last save that holds it
     revocations: Mapping[str, Revocation] = field(default_factory=dict)  # by profile, done or not
+    undo: Undo | None = None  # of the last import
 
     def __post_init__(self) -> None:
         check_optional(_SETTINGS_HASH, self.settings_hash, "the settings' hash")
@@ -166,7 +168,9 @@ class Body:
         return tuple(p for p in self.profiles.values() if isinstance(p, RoleProfile) and p.source == name)
 
     def with_profile(self, profile: Profile) -> "Body":
-        return replace(self, profiles={**self.profiles, profile.name: profile})
+        before = self.profiles.get(profile.name)
+        undo = self.undo if _key_id(before) in (None, _key_id(profile)) else self.undo_but_for(profile.name)
+        return replace(self, profiles={**self.profiles, profile.name: profile}, undo=undo)
 
     def without(self, name: str) -> "Body":
         """Raises NoSuchProfile."""
@@ -174,7 +178,7 @@ class Body:
         kept = {n: p for n, p in self.profiles.items() if n != name}
         snoozed = {n: until for n, until in self.snoozed.items() if n != name}
         rest = self.with_rotation(name, None).with_revocation(name, None)
-        return replace(rest, profiles=kept, snoozed=snoozed)
+        return replace(rest, profiles=kept, snoozed=snoozed, undo=self.undo_but_for(name))
 
     def with_mfa_session(self, device: MfaDevice, session: MfaSession, now: datetime) -> "Body":
         """The one of this device instead of the one before; those that are over go."""
@@ -187,9 +191,11 @@ class Body:
         return replace(self, mfa_sessions=kept)
 
     def with_rotation(self, name: str, rotation: Rotation | None) -> "Body":
-        """The open rotation of a profile; None closes it."""
+        """The open rotation of a profile; None closes it. An import that brought its key is not undone any more."""
         others = {known: kept for known, kept in self.rotations.items() if known != name}
-        return replace(self, rotations=others if rotation is None else {**others, name: rotation})
+        if rotation is None:
+            return replace(self, rotations=others)
+        return replace(self, rotations={**others, name: rotation}, undo=self.undo_but_for(name))
 
     def serving_new_key(self, rotation: Rotation, now: datetime) -> "Body":
         """Every profile that holds the old key of a rotation gets the new one, verified now."""
@@ -219,8 +225,37 @@ class Body:
         self.profile(name)
         return replace(self, snoozed={n: t for n, t in {**self.snoozed, name: until}.items() if t > now})
 
+    def undo_but_for(self, name: str) -> Undo | None:
+        """The undo, unless it would put a key back that this profile has, too, and that is about to change."""
+        if self.undo is None:
+            return None
+        key_id = _key_id(self.profiles.get(name))
+        shares = key_id and any(_key_id(self.profiles.get(other)) == key_id for other in self.undo.names)
+        return None if shares or name in self.undo.made else self.undo
+
+    def undone(self) -> "Body":
+        """Without the profiles that the import made. Raises Usage when a role that it did not make needs one."""
+        made = self.undo.made if self.undo else ()
+        body = replace(self, undo=None)
+        for name in made:
+            needing = [role.name for role in self.roles_from(name) if role.name not in made]
+            if needing:
+                raise Usage(
+                    f'"{name}" is what these roles are assumed from: {", ".join(sorted(needing))}',
+                    hint="remove or edit them first",
+                )
+            body = body.without(name) if name in body.profiles else body
+        return body
+
+    def without_old_undo(self, now: datetime) -> "Body":
+        return replace(self, undo=None) if self.undo and self.undo.is_over(now) else self
+
     def with_settings_hash(self, settings_hash: str | None) -> "Body":
         return replace(self, settings_hash=settings_hash)
+
+
+def _key_id(profile: Profile | None) -> str | None:
+    return profile.key.access_key_id if isinstance(profile, KeyProfile) else None
 
 
 # -- what people type -------------------------------------------------------------------------------------------------

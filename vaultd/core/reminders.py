@@ -126,7 +126,7 @@ class Reminder:
             case "left-behind":
                 return f"awsvault show {self.profile}"
             case "plaintext":
-                return f"awsvault add {self.profile}, then take it out there"
+                return "awsvault import"
             case "hook-changed":
                 return "awsvault doctor"
             case "unused" | "root-key" | "quarantined":

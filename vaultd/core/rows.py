@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from vaultd.core import canonical, revocation_rows, rotation_rows
+from vaultd.core import canonical, revocation_rows, rotation_rows, undo_rows
 from vaultd.core.canonical import from_time, from_time_or_none, to_time, to_time_or_none
 from vaultd.core.keys import Key
 from vaultd.core.records import Body, KeyProfile, MfaSession, Profile
@@ -17,6 +17,7 @@ from vaultd.core.revocation import Revocation
 from vaultd.core.roles import RoleProfile
 from vaultd.core.rotation import Rotation
 from vaultd.core.secret import Secret
+from vaultd.core.undo import Undo
 from vaultd.wire.errors import FormatTooNew, Usage, VaultDamaged
 
 _KEY = "key"
@@ -24,7 +25,16 @@ _ROLE = "role"
 _KEY_COLUMNS = 14
 _EXTRA_COLUMNS = 6  # only when one of them says something: a row has one spelling
 _ROLE_COLUMNS = 16
-_MEMBERS = {"profiles", "settings_hash", "mfa_sessions", "rotations", "snoozed", "forgotten", "revocations"}
+_MEMBERS = {
+    "profiles",
+    "settings_hash",
+    "mfa_sessions",
+    "rotations",
+    "snoozed",
+    "forgotten",
+    "revocations",
+    "undo",
+}
 _DAMAGED = "the vault's body is damaged"
 _NEWER = "the vault holds something that only a newer awsvault knows"
 
@@ -48,6 +58,8 @@ def encode(body: Body) -> bytes:
         fields["forgotten"] = sorted(body.forgotten.items())
     if body.revocations:
         fields["revocations"] = [revocation_rows.row(*item) for item in sorted(body.revocations.items())]
+    if body.undo:
+        fields["undo"] = undo_rows.row(body.undo)
     return canonical.encode(fields)
 
 
@@ -125,13 +137,8 @@ def decode(data: bytes | memoryview) -> Body:
         profiles = {profile.name: profile for profile in rows}
         if len(profiles) != len(rows) or list(profiles) != sorted(profiles):
             raise VaultDamaged(_DAMAGED)
-        read = (
-            _mfa_sessions,
-            _rotations,
-            _snoozed,
-            _forgotten,
-            _revocations,
-        )  # in the order of Body's fields
+        # In the order of Body's fields.
+        read = (_mfa_sessions, _rotations, _snoozed, _forgotten, _revocations, _undo)
         others: Any = (member(fields) for member in read)
         return Body(profiles, fields["settings_hash"], *others)
     except (ValueError, TypeError, LookupError, AttributeError, Usage):
@@ -259,6 +266,14 @@ def _revocations(fields: dict[str, Any]) -> dict[str, Revocation]:
         raise FormatTooNew(_NEWER)
     found = {row[0]: revocation_rows.revocation(row) for row in rows}
     return _one_spelling(fields, "revocations", found)
+
+
+def _undo(fields: dict[str, Any]) -> Undo | None:
+    if "undo" not in fields:
+        return None
+    if len(fields["undo"]) > undo_rows.COLUMNS:
+        raise FormatTooNew(_NEWER)
+    return undo_rows.undo(fields["undo"])
 
 
 def _one_spelling(fields: dict[str, Any], member: str, found: dict[Any, Any]) -> dict[Any, Any]:

@@ -12,6 +12,7 @@ from vaultd.core.keys import Key
 from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.roles import RoleProfile
 from vaultd.core.rotation import PROMOTED
+from vaultd.core.secret import Secret
 from vaultd.core.sessions import of_key
 from vaultd.edge import vetting
 from vaultd.edge.calls import Call
@@ -25,6 +26,9 @@ from vaultd.wire.protocol import Frame
 async def add(service: Service, call: Call) -> Frame:
     name = check_name(call["profile"])
     access_key_id, secret, notes = records.check_credentials(call["access_key_id"], call["secret_access_key"])
+    held = _held(service.keeper.body, name, access_key_id, secret) if call["same"] else None
+    if held:
+        return {"profile": shown(service, held), "notes": notes, "held": True}
     _check_free(service.keeper.body, name, call)
     _check_stays(service.keeper.body, access_key_id)
     profile = KeyProfile(
@@ -44,9 +48,23 @@ async def add(service: Service, call: Call) -> Frame:
         profile, found = await _vetted(service, profile, call)
         notes += found
     call.audit["key"] = access_key_id
+    if not call["keep"]:
+        call.audit["kept"] = False
+        return {"profile": shown(service, profile), "notes": notes, "held": False}
     kept = await _keep(service, call, profile, notes)
     service.broker.forget(name)
-    return kept
+    return {**kept, "held": False}
+
+
+def _held(body: Body, name: str, access_key_id: str, secret: Secret) -> KeyProfile | None:
+    """The profile of this name, if this very key is its own, or is the other one of its rotation."""
+    profile = body.profiles.get(name)
+    if not isinstance(profile, KeyProfile):
+        return None
+    run = body.rotations.get(name)
+    keys = (profile.key, run.old, run.new) if run else (profile.key,)
+    same = any(key and key.access_key_id == access_key_id and key.secret == secret for key in keys)
+    return profile if same else None
 
 
 async def add_role(service: Service, call: Call) -> Frame:

@@ -14,6 +14,7 @@ from typing import Any
 from vaultd.core.fields import NAME
 from vaultd.edge import (
     adding,
+    import_ops,
     log,
     probing,
     profile_ops,
@@ -99,6 +100,8 @@ OPERATIONS: dict[str, Operation] = {
             "verify": _YES,
             "allow_root": _NO,
             "replace": _NO,
+            "keep": _YES,
+            "same": _NO,
         },
         extends="person",
     ),
@@ -145,6 +148,19 @@ OPERATIONS: dict[str, Operation] = {
     "unrevoke": Operation(revocation_ops.unrevoke, {**_PROFILE, "via": _MAYBE}, extends="person"),
     "panic": Operation(revocation_ops.panic, {"sessions": _YES}),
     "probe": Operation(probing.probe, {"region": _MAYBE}, audited=False, idempotent=True),
+    "import_seal": Operation(
+        import_ops.seal,
+        {
+            "names": Field(list),
+            "made": Field(list),
+            "pieces": Field(list),
+            "begin": _NO,
+            "done": _NO,
+        },
+        extends="person",
+    ),
+    "import_undo": Operation(import_ops.look, extends="person"),
+    "import_undone": Operation(import_ops.undone, extends="person"),
     "due": Operation(reminder_ops.due, while_locked=True, audited=False, idempotent=True),
     "snooze": Operation(reminder_ops.snooze, {**_PROFILE, "for_s": Field(int)}, extends="person"),
 }

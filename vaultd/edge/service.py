@@ -221,14 +221,15 @@ class Service:
         self.links.reset()
 
     async def save(self, change: Callable[[Body], Body]) -> None:
-        """Change the vault; the times of use that gathered meanwhile go along."""
+        """Change the vault; the times of use that gathered meanwhile go along, an undo whose time is over goes out."""
         if self.panicking:
             raise Locked("keys are being revoked; the vault locks then")
         await self.keep(change)
 
     async def keep(self, change: Callable[[Body], Body]) -> None:
         """`save` for what must not be lost even then: a new key's secret, and what is being revoked."""
-        await self.keeper.save(lambda body: change(self._with_uses(body)))
+        now = self.clock.now()
+        await self.keeper.save(lambda body: change(self._with_uses(body.without_old_undo(now))))
 
     def _with_uses(self, body: Body) -> Body:
         used = {

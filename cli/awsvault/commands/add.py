@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from awsvault import completion, hook, keyinput, output, prompts
+from awsvault import completion, hook, keyinput, output, prompts, serving
 from awsvault.commands import home_of, new_app, unlock
 from awsvault.keyinput import KeyText
 from vaultd.wire import client
@@ -144,21 +144,8 @@ def _add(home: str | None, profile: str, key: KeyText, choices: Frame) -> Frame:
     except Undecided as error:
         if not prompts.available():
             raise
-        fields["serve"] = _choose(error)
+        fields["serve"] = serving.choose(error.message, str(error.details.get("proposal", "key")))
         return client.call("add", home=home, on_progress=output.progress, **fields)
-
-
-def _choose(error: Undecided) -> str:
-    prompts.tell(
-        f"How should this key be served? {error.message}.\n"
-        "  session  temporary credentials: the key never leaves vaultd, and IAM calls fail without MFA\n"
-        "  key      the key itself: everything that works today goes on working\n"
-    )
-    proposal = str(error.details.get("proposal", "key"))
-    while True:
-        answer = prompts.ask(f"session or key? [{proposal}] ").strip().lower() or proposal
-        if answer in ("session", "key"):
-            return answer
 
 
 def _report(reply: Frame) -> None:

@@ -82,6 +82,12 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     _Rotations(home, wanted, wait=wait, as_json=as_json).run(names)
 
 
+def begin(home: str | None, names: list[str]) -> None:
+    """As `awsvault rotate NAME...`; for those who offer it."""
+    wanted = {"now": False, "sessions": False, "rollback": False, "replace": None, "force": False}
+    _Rotations(home, wanted, wait=False, as_json=False).run(names)
+
+
 def _names(home: str | None, given: list[str], *, everything: bool, due: bool) -> list[str]:
     """Whose keys; of profiles that share a key, one is enough."""
     if sum((bool(given), everything, due)) != 1:
