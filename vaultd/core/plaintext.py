@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from vaultd.core.awsfiles import PROCESS, RIVALS, hook_in, profile_in
-from vaultd.core.ini import IniFile, Section
+from vaultd.core.ini import IniFile, Option, Section
 from vaultd.core.keys import ACCESS_KEY_ID, SECRET_KEY
 from vaultd.core.refusals import BAD_SIGNATURE, UNKNOWN_KEY
 from vaultd.core.secret import Secret
@@ -65,19 +65,24 @@ class Profile:
     credentials: Section | None = None
     doubled: list[str] = field(default_factory=list)
 
+    @property
+    def has_keys(self) -> bool:
+        """Does a half of a key, or a token, stand in either file?"""
+        return any(self.settings().get(key) for key in (KEY_ID, SECRET, *TOKENS))
+
     def settings(self) -> dict[str, str]:
         """Merged as AWS's tools do: `credentials` wins."""
         sections = [section for section in (self.config, self.credentials) if section]
         return {option.key: option.value for section in sections for option in section.options}
 
 
-def found_in(config: IniFile, credentials: IniFile) -> list[Found]:
-    """Every key of both files, in their order."""
+def found_in(config: IniFile, credentials: IniFile, home: str | None = None) -> list[Found]:
+    """Every key of both files, in their order. `home`: of the vault that they may move to."""
     inherited = [_inherited(file) for file in (credentials, config)]
     found = []
     for name, profile in profiles(config, credentials).items():
         for key in _keys(name, profile, config, credentials):
-            against = key.obstacle or obstacle_to(profile, config, credentials)
+            against = key.obstacle or obstacle_to(profile, config, credentials, home)
             against = against or next((line for line in inherited if line), "")
             found.append(replace(key, obstacle=against))
     return found
@@ -155,30 +160,37 @@ def shape(key_id: str, secret: str, *, has_token: bool) -> str:
     return ""
 
 
-def obstacle_to(profile: Profile, config: IniFile, credentials: IniFile, tool: str | None = None) -> str:
+def obstacle_to(
+    profile: Profile, config: IniFile, credentials: IniFile, home: str | None, tool: str | None = None
+) -> str:
     """What would go on giving the profile other credentials once its key is gone; nothing: an empty text.
 
     `tool`: a program whose `credential_process` lines are none.
     """
     if profile.doubled:
         return profile.doubled[0]
-    for file, section in ((config, profile.config), (credentials, profile.credentials)):
-        for option in section.options if section else ():
-            may_move = section is profile.config and bool(section and section.option(_ROLE))
-            if _is_rival(option.key, option.value, tool, may_move=may_move):
-                return f"{file.where} line {option.first + 1}: {option.key} would be used instead"
-    return ""
+    in_config = profile.config.options if profile.config else ()
+    may_move = any(option.key == _ROLE for option in in_config)  # a role that can be taken over is none
+    rivals = [(config, option) for option in in_config if _is_rival(option, home, tool, may_move=may_move)]
+    rivals += [
+        (credentials, option)
+        for option in (profile.credentials.options if profile.credentials else ())
+        if option.key == PROCESS or _is_rival(option, home, None, may_move=False)
+    ]
+    return next(
+        (f"{file.where} line {it.first + 1}: {it.key} would be used instead" for file, it in rivals), ""
+    )
 
 
-def _is_rival(key: str, value: str, tool: str | None, *, may_move: bool) -> bool:
-    """`may_move`: a role that can be taken over is none."""
-    if key in (KEY_ID, SECRET, *TOKENS):
+def _is_rival(option: Option, home: str | None, tool: str | None, *, may_move: bool) -> bool:
+    if option.key in (KEY_ID, SECRET, *TOKENS):
         return False
-    if key in (_ROLE, _SOURCE):
+    if option.key in (_ROLE, _SOURCE):
         return not may_move
-    if key == PROCESS:
-        return hook_in(value) is None and not (tool and calls(value, tool))
-    return key in RIVALS or key.startswith("sso_")
+    if option.key == PROCESS:
+        hook = hook_in(option.value)
+        return not (hook.home == home if hook else tool and calls(option.value, tool))
+    return option.key in RIVALS or option.key.startswith("sso_")
 
 
 def calls(process: str, tool: str) -> bool:

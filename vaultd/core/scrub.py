@@ -36,7 +36,7 @@ def config_text(config: IniFile, moves: Iterable[Move], program: str) -> str:
     missing = dict(wanted)
     for section in config.sections:
         missing.pop(profile_in(section.header) or "", None)
-    for move in reversed(missing.values()):
+    for move in missing.values():
         if move.hook:
             edit.append_section(_header(move.profile), [_line(move.hook, program)])
     for section in reversed(config.sections):

@@ -13,6 +13,7 @@ from awsvault.importing import candidates, ending, files, keeping, sources, tell
 from awsvault.importing.candidates import Candidate, Wanted
 from awsvault.importing.keeping import Kept, Role
 from awsvault.importing.sources import AwsFiles, Source
+from vaultd.wire import client
 from vaultd.wire.errors import Refused, Usage
 
 app = new_app()
@@ -104,7 +105,7 @@ class _Import:
         self, names: Sequence[str], paths: Sequence[str], tool: str | None, *, everything: bool, dry_run: bool
     ) -> None:
         aws = AwsFiles.read()
-        found = _found(aws, names, paths, tool)
+        found = _found(aws, names, paths, tool, self._home)
         if not found:
             self._nothing()
             return
@@ -167,13 +168,14 @@ class _Import:
             keeping.keep(kept, picked, self._wanted)
             own = keeping.own_roles(aws.config, picked, self._home)
             keeping.take_over(kept, aws.config, [*own, *roles], verify=self._wanted.verify, yes=self._yes)
-            _leave_half(kept)
+            _leave_halves(kept)
         changed = files.rewrite(kept, program)
         ending.tell(kept, changed, yes=self._yes)
 
     def _offered(self, picked: Sequence[Candidate], aws: AwsFiles) -> list[Role]:
         """A source that is a process is one that several SDKs cannot use."""
-        found = keeping.roles_from(aws.config, picked, self._home)
+        vault = {shown["profile"]: shown for shown in client.call("list", home=self._home)["profiles"]}
+        found = keeping.roles_from(aws, picked, self._home, vault)
         if not found or self._roles is not None or self._yes:
             return found if self._roles is not False else []
         listed = ", ".join(role.profile for role in found)
@@ -195,16 +197,15 @@ class _Import:
         return f"Move {those} into the vault, and rewrite {places or telling.short(hook.config_path())}?"
 
 
-def _found(aws: AwsFiles, names: Sequence[str], paths: Sequence[str], tool: str | None) -> list[Source]:
+def _found(
+    aws: AwsFiles, names: Sequence[str], paths: Sequence[str], tool: str | None, home: str | None
+) -> list[Source]:
     if tool:
-        return [sources.of_tool(tool, name, aws) for name in names]
-    return [*sources.of_aws(aws), *(source for path in paths for source in sources.of_file(path))]
+        return [sources.of_tool(tool, name, aws, home) for name in names]
+    return [*sources.of_aws(aws, home), *(source for path in paths for source in sources.of_file(path))]
 
 
-def _leave_half(kept: Kept) -> None:
-    """A profile that is a role with a key of its own moves whole, or stays: with half of it gone it would not work."""
-    adopted = {role.profile for role in kept.roles}
-    for it in [it for it in kept.keys if it.found.role and it.found.profile not in adopted]:
-        kept.keys.remove(it)
+def _leave_halves(kept: Kept) -> None:
+    for it in keeping.without_halves(kept):
         it.why_not = "its role could not be taken over"
         output.say(f"{it.found.profile} stays as it is in the files; its key is in the vault as {it.name}.")

@@ -5,16 +5,18 @@ What stops it in the middle leaves the vault as it was: the keys are still in th
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from awsvault import adopting, output, prompts
 from awsvault.importing.candidates import Candidate, Wanted, hooked
-from vaultd.core import adopt, slugs
+from awsvault.importing.sources import AwsFiles
+from vaultd.core import adopt, plaintext, slugs
 from vaultd.core.awsfiles import AwsFile, profile_in
 from vaultd.core.fields import NAME
 from vaultd.wire import client
 from vaultd.wire.errors import Conflict, VaultError
+from vaultd.wire.protocol import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def _add(kept: Kept, candidate: Candidate, wanted: Wanted) -> None:
 
 def own_roles(config: AwsFile, keys: Sequence[Candidate], home: str | None) -> list[Role]:
     """Of profiles that are roles and have the key for it themselves: one cannot move without the other."""
+    others = {profile for profile, _, _ in _role_profiles(config)}
     return [
         Role(
             it.found.profile,
@@ -93,33 +96,62 @@ def own_roles(config: AwsFile, keys: Sequence[Candidate], home: str | None) -> l
             _serial(config, it.found.profile),
         )
         for it in keys
-        if it.found.role
+        if it.found.role and it.found.profile not in others
     ]
 
 
-def roles_from(config: AwsFile, keys: Sequence[Candidate], home: str | None) -> list[Role]:
-    """Those that are assumed from the keys, and from one another, sources first."""
+def roles_from(
+    files: AwsFiles, keys: Sequence[Candidate], home: str | None, vault: Mapping[str, Frame]
+) -> list[Role]:
+    """Those that are assumed from the keys, and from one another, sources first. `vault`: what is there, by name."""
     known = {it.found.profile: it.name for it in keys if not it.found.shadowed}
-    taken = set(client.call("names", home=home)["names"]) | {it.name for it in keys}
-    waiting = dict(_role_profiles(config))
+    claimed = {it.name for it in keys}
+    asks = hooked(files.config, home)
+    waiting = {
+        profile: (source, arn)
+        for profile, source, arn in _role_profiles(files.config)
+        if _can_move(files, profile, [it.found.profile for it in keys], home)
+    }
     found: list[Role] = []
-    while ready := [profile for profile, source in waiting.items() if source in known]:
+    while ready := [profile for profile, (source, _) in waiting.items() if source in known]:
         for profile in ready:
-            name = hooked(config, home).get(profile) or slugs.made_free(
-                adopt.fit_name(profile), lambda name: name not in taken
-            )
-            taken.add(name)
-            found.append(Role(profile, name, known[waiting.pop(profile)], _serial(config, profile)))
-            known[profile] = name
+            source, arn = waiting.pop(profile)
+            name = asks.get(profile) or _free_name(profile, known[source], arn, claimed, vault)
+            claimed.add(name)
+            found.append(Role(profile, name, known[source], _serial(files.config, profile)))
+            known.setdefault(profile, name)
     return found
 
 
-def _role_profiles(config: AwsFile) -> Iterator[tuple[str, str]]:
-    """Every section that is a role of its own words, with its source."""
+def _can_move(files: AwsFiles, role: str, moving: Collection[str], home: str | None) -> bool:
+    """Does nothing in its section, or of its name, stay that would beat the hook?"""
+    profile = files.profiles[role]
+    if profile.has_keys and role not in moving:
+        return False
+    return not plaintext.obstacle_to(profile, files.config, files.credentials, home)
+
+
+def _free_name(
+    profile: str, source: str, role_arn: str, claimed: Collection[str], vault: Mapping[str, Frame]
+) -> str:
+    def is_free(name: str) -> bool:
+        there = vault.get(name)
+        same = there and (there.get("source"), there.get("role_arn")) == (source, role_arn)
+        return name not in claimed and (there is None or bool(same))
+
+    return slugs.made_free(adopt.fit_name(profile), is_free)
+
+
+def _role_profiles(config: AwsFile) -> Iterator[tuple[str, str, str]]:
+    """Every section that is a role of its own words and assumed from another profile: its name, that one's, the ARN."""
     for section in config.sections:
-        profile, source = profile_in(section.header), section.option(adopt.SOURCE)
-        if profile and source and section.option(adopt.ROLE) and source.value != profile:
-            yield profile, source.value
+        profile, source, role = (
+            profile_in(section.header),
+            section.option(adopt.SOURCE),
+            section.option(adopt.ROLE),
+        )
+        if profile and source and role and source.value != profile:
+            yield profile, source.value, role.value
 
 
 def _role_name(config: AwsFile, profile: str, home: str | None) -> str:
@@ -166,3 +198,11 @@ def _take_over(kept: Kept, config: AwsFile, role: Role, *, verify: bool, yes: bo
         if (shown.get("source"), shown.get("role_arn")) != (role.source, found.role_arn):
             raise
     kept.roles.append(role)
+
+
+def without_halves(kept: Kept) -> list[Candidate]:
+    """Take out, and return, the keys of profiles that stay roles of the file: with half of it gone they would not work."""
+    adopted = {role.profile for role in kept.roles}
+    halves = [it for it in kept.keys if it.found.role and it.found.profile not in adopted]
+    kept.keys = [it for it in kept.keys if it not in halves]
+    return halves

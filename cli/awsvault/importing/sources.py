@@ -4,6 +4,7 @@
 Reading only. What the lines mean is vaultd.core's business.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -33,7 +34,7 @@ class Source:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AwsFiles:
     config: AwsFile
     credentials: AwsFile
@@ -43,9 +44,13 @@ class AwsFiles:
         """Raises Usage by line number for a file that AWS's tools refuse."""
         return cls(hook.read_config(), hook.read_credentials())
 
+    @functools.cached_property
+    def profiles(self) -> dict[str, plaintext.Profile]:
+        return plaintext.profiles(self.config, self.credentials)
 
-def of_aws(files: AwsFiles) -> list[Source]:
-    return [Source(found, "aws") for found in plaintext.found_in(files.config, files.credentials)]
+
+def of_aws(files: AwsFiles, home: str | None) -> list[Source]:
+    return [Source(found, "aws") for found in plaintext.found_in(files.config, files.credentials, home)]
 
 
 def of_file(path: str) -> list[Source]:
@@ -75,16 +80,16 @@ def _of_key(key: keyinput.KeyText, place: Place, profile: str) -> Found:
     return Found(profile, (place,), key.access_key_id, Secret(key.secret_access_key), obstacle=obstacle)
 
 
-def of_tool(tool: str, profile: str, files: AwsFiles) -> Source:
+def of_tool(tool: str, profile: str, files: AwsFiles, home: str | None) -> Source:
     """What another tool holds for one of its profiles. Raises NoSuchProfile, Refused, Usage."""
     answer = _asked(tool, profile)
     key_id, secret = (answer.get(name) for name in ("AccessKeyId", "SecretAccessKey"))
     if not (isinstance(key_id, str) and isinstance(secret, str)):
         raise Usage(f"{tool} did not answer with a key")
-    here = plaintext.profiles(files.config, files.credentials).get(profile)
+    here = files.profiles.get(profile)
     obstacle = plaintext.shape(key_id, secret, has_token=bool(answer.get("SessionToken")))
     if here:
-        obstacle = obstacle or plaintext.obstacle_to(here, files.config, files.credentials, tool)
+        obstacle = obstacle or plaintext.obstacle_to(here, files.config, files.credentials, home, tool)
     settings = here.settings() if here else {}
     if "role_arn" in settings:
         obstacle = (
