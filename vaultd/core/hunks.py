@@ -84,42 +84,57 @@ def taken_back(text: str, hunks: Sequence[Hunk]) -> str:
     moved = 0
     done: list[tuple[int, Hunk]] = []
     for hunk in hunks:
-        at = _place(lines, hunk, hunk.after, hunk.line + moved)
-        if at is not None:
-            done.append((at, hunk))
-            moved = at - hunk.line
-        elif _place(lines, hunk, hunk.before, hunk.line + moved) is None:
+        at, is_done = _found(lines, hunk, hunk.line + moved)
+        if at is None:
             raise Changed(max(1, min(hunk.line + moved, len(lines) - 1) + 1))
-        else:
+        moved = at - hunk.line
+        if is_done:
             moved += len(hunk.before) - len(hunk.after)
+        else:
+            done.append((at, hunk))
     for at, hunk in sorted(done, key=lambda found: -found[0]):
         lines[at : at + len(hunk.after)] = hunk.before
         _mend_ends(lines, at, at + len(hunk.before))
     return "".join(lines)
 
 
-def _place(lines: Sequence[str], hunk: Hunk, middle: Sequence[str], expected: int) -> int | None:
-    """The index at which the hunk stands with `middle` in it; of several, only the one where it is expected."""
+def _found(lines: Sequence[str], hunk: Hunk, expected: int) -> tuple[int | None, bool]:
+    """Where it stands, and whether as before the edit; None when it does not, or cannot be told from its like."""
+    after, before = hunk.after, hunk.before
+    # What is the shorter form may be the beginning of the longer: it is looked for second, and more strictly.
+    strict_before = len(before) < len(after)
+    forms = [(after, False, False), (before, True, strict_before)]
+    forms.sort(key=lambda form: -len(form[0]))
+    for middle, is_before, at_end in forms:
+        if _stands(lines, hunk, middle, expected, at_end=at_end):
+            return expected, is_before
+    places = {
+        start: is_before
+        for middle, is_before, at_end in reversed(forms)
+        for start in _starts(lines, hunk, middle)
+        if _stands(lines, hunk, middle, start, at_end=at_end)
+    }
+    return next(iter(places.items())) if len(places) == 1 else (None, False)
+
+
+def _starts(lines: Sequence[str], hunk: Hunk, middle: Sequence[str]) -> list[int]:
+    """Where it could begin, by its first line."""
     wanted = [*hunk.above, *middle, *hunk.below]
-    if _stands(lines, wanted, hunk, expected - len(hunk.above)):
-        return expected
     first = wanted[0].rstrip("\r\n") if wanted else None
-    starts = [start for start, line in enumerate(lines) if line.rstrip("\r\n") == first]
-    found = [start for start in starts if _stands(lines, wanted, hunk, start)]
-    return found[0] + len(hunk.above) if len(found) == 1 else None
+    return [index + len(hunk.above) for index, line in enumerate(lines) if line.rstrip("\r\n") == first]
 
 
-def _stands(lines: Sequence[str], wanted: Sequence[str], hunk: Hunk, start: int) -> bool:
+def _stands(lines: Sequence[str], hunk: Hunk, middle: Sequence[str], at: int, *, at_end: bool) -> bool:
+    """Does it stand there, with `middle` in it? `at_end`: what was at the end of the text must still be there."""
+    wanted = [line.rstrip("\r\n") for line in (*hunk.above, *middle, *hunk.below)]
+    start = at - len(hunk.above)
     if start < 0 or (len(hunk.above) < CONTEXT and start != 0):
         return False  # it stood at the top
     end = start + len(wanted)
-    here = lines[start:end]
-    if len(here) != len(wanted) or [line.rstrip("\r\n") for line in here] != [
-        w.rstrip("\r\n") for w in wanted
-    ]:
+    if [line.rstrip("\r\n") for line in lines[start:end]] != wanted:
         return False
-    # It stood at the end: what was added there since must not hang on to it.
-    return len(hunk.below) == CONTEXT or end >= len(lines) or not indent_of(lines[end])
+    # What was added at the end since must not hang on to it.
+    return len(hunk.below) == CONTEXT or end >= len(lines) or not (at_end or indent_of(lines[end]))
 
 
 def _mend_ends(lines: list[str], start: int, end: int) -> None:

@@ -6,11 +6,12 @@ In that order, and all files are looked at before the first is written: what is 
 
 from collections.abc import Sequence
 
-from awsvault import output, prompts, rewriting
+from awsvault import hook, output, prompts, rewriting
 from awsvault.importing import account, telling
 from awsvault.importing.account import Step
 from awsvault.importing.files import Edit
 from vaultd.core import hunks
+from vaultd.core.awsfiles import AwsFile
 from vaultd.core.hunks import Changed
 from vaultd.wire import client
 from vaultd.wire.errors import Conflict, Refused, Usage
@@ -48,7 +49,20 @@ def _edits(steps: Sequence[Step]) -> list[Edit]:
                 hint="mend that line, or take the key out of the vault by hand: awsvault remove",
             ) from None
         edits[step.path] = Edit(edit.path, edit.before, edit.text, after)
+    for path in (hook.config_path(), hook.credentials_path()):
+        if path in edits:
+            _check(edits[path])
     return list(edits.values())
+
+
+def _check(edit: Edit) -> None:
+    """What was written since may not stand beside what would come back: AWS's tools refuse a file for one duplicate."""
+    try:
+        AwsFile(edit.after, edit.path)
+    except Usage as error:
+        raise Refused(
+            f"nothing was taken back: with its lines, {error.message}", hint="mend that first"
+        ) from None
 
 
 def _confirm(edits: Sequence[Edit], made: Sequence[str]) -> None:
