@@ -7,6 +7,7 @@ A lock among ourselves, a backup without the secrets, and a rename through symli
 import contextlib
 import fcntl
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -124,9 +125,19 @@ def _locked(path: str) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise Conflict(f"another awsvault is changing {path}", hint="try again") from None
                 time.sleep(0.02)
+        _sweep(path)
         yield
     finally:
         os.close(fd)
+
+
+def _sweep(path: str) -> None:
+    """Remove what an edit that was killed has left: half of a file may hold whole secrets."""
+    folder, name = os.path.split(path)
+    for entry in os.listdir(folder):
+        if re.fullmatch(rf"{re.escape(name)}\.awsvault-[0-9a-f]{{8}}", entry):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, entry))
 
 
 def _back_up(path: str, text: str) -> None:

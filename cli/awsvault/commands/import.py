@@ -124,7 +124,8 @@ class _Import:
             self._show(known)
         left = [it for it in known if it.status == "refused" and not names]
         if left:
-            raise Refused(f"{len(left)} stay in plain text: {left[0].name}: {left[0].why_not}", hint="")
+            more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+            raise Refused(f"still in plain text: {left[0].found.profile}{more}: {left[0].why_not}", hint="")
 
     def _nothing(self) -> None:
         if self._as_json:

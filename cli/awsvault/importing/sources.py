@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Literal
 
-from awsvault import hook, keyinput, reading, rewriting
+from awsvault import hook, keyinput, output, reading, rewriting
 from vaultd.core import envfile, plaintext
 from vaultd.core.awsfiles import AwsFile
 from vaultd.core.plaintext import Found, Place
@@ -65,7 +65,7 @@ def of_file(path: str) -> list[Source]:
     _, text = rewriting.read(path)
     found = envfile.found_in(text, path, _profile_for(path))
     if not found:
-        raise Usage(f"{printable(path)} holds no access key")
+        output.say(f"There is no access key in {path}.")
     return [Source(it, "env", path) for it in found]
 
 
