@@ -2,9 +2,12 @@
 """`import`: keys in plain text move into the vault, the files keep everything else, and every tool goes on working."""
 
 import json
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,8 @@ from tests.daemons import AWSVAULT
 from tests.fake_aws import AccessKey, Fault, User
 from tests.scenarios.person import at_terminal, transcript
 from tests.scenarios.vault_at_aws import ACCOUNT, Stage, open_stage
+from vaultd.wire import client
+from vaultd.wire.protocol import Frame
 
 #: A new key is tried for ten seconds.
 HURRY = "from vaultd.edge import rotation_steps; rotation_steps.VERIFY_PAUSE_S = 0.01"
@@ -538,3 +543,87 @@ def test_a_comment_with_a_secret_and_a_device_are_pointed_at(stage: Stage) -> No
     assert "~/.aws/credentials line 2: a comment that looks like a secret is left there." in done.stderr
     assert f"awsvault edit work --mfa-serial {serial}" in done.stderr
     assert stage.daemon.call("show", profile="work")["profile"]["mfa_serial"] is None
+
+
+def test_a_key_that_fails_in_the_middle_takes_back_those_before_it(stage: Stage) -> None:
+    work, prod = user_key(stage, "work"), user_key(stage, "prod")
+    text = f"[work]\n{lines(work)}[prod]\n{lines(prod)}"
+    credentials(stage).write_text(text)
+    with at_terminal(stage.daemon, "import", "--all") as terminal:
+        terminal.expect("Move these 2 keys into the vault")
+        stage.aws.remove_key(prod)
+        terminal.type("y")
+        assert 7 == terminal.end()
+    assert "The vault is put back as it was; no file was changed." in terminal.screen
+    assert (text, ["dev"]) == (credentials(stage).read_text(), names(stage))
+
+
+def racing(stage: Stage, monkeypatch: pytest.MonkeyPatch, times: int, change: Callable[[], object]) -> None:
+    """Somebody changes a file at the worst moment: when the way back is sealed, and nothing is written yet."""
+    call, left = client.call, [times]
+
+    def late(op: str, **fields: Any) -> Frame:
+        if op == "import_seal" and fields["pieces"] and left[0]:
+            left[0] -= 1
+            change()
+        return call(op, **fields)
+
+    monkeypatch.setattr(client, "call", late)
+
+
+def test_a_file_that_changes_under_the_edit_is_read_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = f"[work]\n{lines(user_key(stage, 'work'))}"
+    credentials(stage).write_text(before)
+    theirs = "[profile theirs]\nregion = eu-west-1\n"
+    racing(stage, monkeypatch, 1, lambda: config(stage).write_text(theirs))
+    assert 0 == stage.run("import", "--all", "--yes").returncode
+    assert f"{theirs}\n[profile work]\n{hook(stage, 'work')}" == config(stage).read_text()
+    assert 0 == stage.run("import", "--undo", "--yes").returncode
+    assert (theirs, before) == (config(stage).read_text(), credentials(stage).read_text())
+
+
+def test_a_key_that_came_under_the_edit_stays(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = f"[work]\n{lines(user_key(stage, 'new'))}"
+    credentials(stage).write_text(f"[work]\n{lines(user_key(stage, 'work'))}")
+    racing(stage, monkeypatch, 1, lambda: credentials(stage).write_text(new))
+    stage.run("import", "--all", "--yes")
+    assert new == credentials(stage).read_text()
+
+
+def test_files_that_never_rest_are_left_with_the_key_in_both(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"[work]\n{lines(user_key(stage, 'work'))}"
+    credentials(stage).write_text(text)
+    count = iter(range(100))
+    racing(stage, monkeypatch, 99, lambda: config(stage).write_text(f"# {next(count)}\n"))
+    done = stage.run("import", "--all", "--yes")
+    assert (1, True) == (done.returncode, "the files keep changing; the keys are in the vault" in done.stderr)
+    assert (text, ["dev", "work"]) == (credentials(stage).read_text(), names(stage))
+    monkeypatch.undo()
+    assert 0 == stage.run("import", "--all", "--yes").returncode
+    assert "" == credentials(stage).read_text()
+
+
+def test_ctrl_c_while_the_files_are_written_comes_after(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials(stage).write_text(f"[work]\n{lines(user_key(stage, 'work'))}")
+    racing(stage, monkeypatch, 1, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT))
+    assert 130 == stage.run("import", "--all", "--yes").returncode
+    assert ("", f"[profile work]\n{hook(stage, 'work')}") == (
+        credentials(stage).read_text(),
+        config(stage).read_text(),
+    )
+
+
+def test_hundreds_of_keys_fit_the_socket(stage: Stage) -> None:
+    """The way back is longer than a frame."""
+    text = "".join(f"[p{number}]\n# {'c' * 900}\n{lines(stage.key)}\n" for number in range(70))
+    credentials(stage).write_text(text)
+    assert 0 == stage.run("import", "--all", "--yes", "--no-verify").returncode
+    assert not canary.found_in(credentials(stage).read_text())
+    assert 0 == stage.run("import", "--undo", "--yes").returncode
+    assert (text, ["dev"]) == (credentials(stage).read_text(), names(stage))
