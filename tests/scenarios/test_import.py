@@ -359,6 +359,20 @@ def test_a_dotenv_gets_the_profile_instead_and_a_csv_is_pointed_at(stage: Stage)
     (shop / ".env").unlink()
 
 
+def test_a_dotenv_does_not_take_the_name_of_a_profile_with_other_credentials(stage: Stage) -> None:
+    work = user_key(stage, "work")
+    path = stage.daemon.home.parent / "u/shop.env"
+    text = f"AWS_ACCESS_KEY_ID={work.access_key_id}\nAWS_SECRET_ACCESS_KEY={work.secret}\n"
+    for section in ("sso_session = x", hook(stage, "dev")):
+        path.write_text(text)
+        config(stage).write_text(f"[profile shop-env]\n{section}\n")
+        done = stage.run("import", "--all", "--yes", "--file", str(path))
+        assert 6 == done.returncode
+        assert "there is a profile shop-env already, which has other credentials" in done.stdout
+        assert text == path.read_text()
+    path.unlink()
+
+
 def tool(stage: Stage, name: str, answer: str) -> dict[str, str]:
     """Another program on PATH, which says what it was asked and answers."""
     bin_ = stage.daemon.home.parent / "bin"

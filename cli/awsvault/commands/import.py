@@ -112,6 +112,7 @@ class _Import:
         self._check_answers(names, everything=everything, dry_run=dry_run)
         unlock.make_ready(self._home)
         known = candidates.named(self._home, found, aws.config)
+        candidates.check_room(known, aws, self._home)
         candidates.vet(self._home, known, self._wanted)
         if dry_run or not self._as_json:
             self._show(known)

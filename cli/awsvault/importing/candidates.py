@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from awsvault import output
-from awsvault.importing.sources import Source
+from awsvault.importing.sources import AwsFiles, Source
 from vaultd.core import plaintext, slugs
 from vaultd.core.awsfiles import PROCESS, AwsFile, hook_in, profile_in
 from vaultd.core.plaintext import Found
@@ -45,6 +45,12 @@ class Candidate:
     @property
     def found(self) -> Found:
         return self.source.found
+
+    @property
+    def asked_by(self) -> str:
+        """The profile of the config that is to ask for it: its own, or for what had none a new one."""
+        has_own = self.source.kind in ("aws", "tool") and not self.found.shadowed
+        return self.found.profile if has_own else self.name
 
     @property
     def status(self) -> str:
@@ -88,6 +94,19 @@ def named(home: str | None, found: Sequence[Source], config: AwsFile) -> list[Ca
                 f"{'the same' if same else 'another'} key by this name is in {twin.found.line}"
             )
     return made
+
+
+def check_room(candidates: Sequence[Candidate], files: AwsFiles, home: str | None) -> None:
+    """What comes under a name that is new to the config must not meet a profile there that has other credentials."""
+    asks = hooked(files.config, home)
+    for candidate in candidates:
+        there = files.profiles.get(candidate.name)
+        if candidate.why_not or there is None or candidate.asked_by == candidate.found.profile:
+            continue
+        rival = plaintext.obstacle_to(there, files.config, files.credentials, home)
+        other = asks.get(candidate.name, candidate.name) != candidate.name
+        if rival or there.has_keys or other or "role_arn" in there.settings():
+            candidate.why_not = f"there is a profile {candidate.name} already, which has other credentials"
 
 
 def hooked(config: AwsFile, home: str | None) -> dict[str, str]:

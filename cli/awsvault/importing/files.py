@@ -93,14 +93,13 @@ def moves_of(kept: Kept) -> list[Move]:
     adopted = {role.profile: role for role in kept.roles}
     for it in kept.keys:
         found = it.found
-        asks = found.profile if it.source.kind in ("aws", "tool") and not found.shadowed else it.name
         if it.source.kind == "aws":
             here = moves.get(found.profile, Move(found.profile, None))
             key = (found.access_key_id, found.secret)
             moves[found.profile] = replace(here, keys=(*here.keys, key))
         if not found.role:
-            here = moves.get(asks, Move(asks, None))
-            moves[asks] = replace(here, hook=Hook(it.name, kept.home))
+            here = moves.get(it.asked_by, Move(it.asked_by, None))
+            moves[it.asked_by] = replace(here, hook=Hook(it.name, kept.home))
     for profile, role in adopted.items():
         here = moves.get(profile, Move(profile, None))
         moves[profile] = replace(here, hook=Hook(role.name, kept.home), takes_role=True)
