@@ -40,13 +40,13 @@ def test_it_is_read_as_it_was_written() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_undo_is_damage(row: list[object]) -> None:
-    fields = canonical.decode(encode(Body())) | {"undo": row}
+    fields = canonical.decode(encode(Body())) | {"imported": row}
     with pytest.raises(VaultDamaged):
         decode(canonical.encode(fields))
 
 
 def test_a_longer_one_is_of_a_newer_program() -> None:
-    fields = canonical.decode(encode(Body())) | {"undo": [0, True, [], [], [], 1]}
+    fields = canonical.decode(encode(Body())) | {"imported": [0, True, [], [], [], 1]}
     with pytest.raises(FormatTooNew):
         decode(canonical.encode(fields))
 

@@ -216,9 +216,11 @@ class Body:
         return None
 
     def with_revocation(self, name: str, revocation: Revocation | None) -> "Body":
-        """What is wanted of a profile's keys; None when there are others in their place."""
+        """What is wanted of a profile's keys; None when there are others in their place. No undo brings such a key back."""
         others = {known: kept for known, kept in self.revocations.items() if known != name}
-        return replace(self, revocations=others if revocation is None else {**others, name: revocation})
+        if revocation is None:
+            return replace(self, revocations=others)
+        return replace(self, revocations={**others, name: revocation}, undo=self.undo_but_for(name))
 
     def with_snooze(self, name: str, until: datetime, now: datetime) -> "Body":
         """No reminders of this profile before `until`; a time that is over ends a snooze. Raises NoSuchProfile."""

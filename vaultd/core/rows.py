@@ -33,7 +33,7 @@ _MEMBERS = {
     "snoozed",
     "forgotten",
     "revocations",
-    "undo",
+    "imported",
 }
 _DAMAGED = "the vault's body is damaged"
 _NEWER = "the vault holds something that only a newer awsvault knows"
@@ -59,7 +59,7 @@ def encode(body: Body) -> bytes:
     if body.revocations:
         fields["revocations"] = [revocation_rows.row(*item) for item in sorted(body.revocations.items())]
     if body.undo:
-        fields["undo"] = undo_rows.row(body.undo)
+        fields["imported"] = undo_rows.row(body.undo)
     return canonical.encode(fields)
 
 
@@ -269,11 +269,11 @@ def _revocations(fields: dict[str, Any]) -> dict[str, Revocation]:
 
 
 def _undo(fields: dict[str, Any]) -> Undo | None:
-    if "undo" not in fields:
+    if "imported" not in fields:
         return None
-    if len(fields["undo"]) > undo_rows.COLUMNS:
+    if len(fields["imported"]) > undo_rows.COLUMNS:
         raise FormatTooNew(_NEWER)
-    return undo_rows.undo(fields["undo"])
+    return undo_rows.undo(fields["imported"])
 
 
 def _one_spelling(fields: dict[str, Any], member: str, found: dict[Any, Any]) -> dict[Any, Any]:
