@@ -28,8 +28,7 @@ from vaultd.wire.protocol import Frame
 import_module("awsvault.commands.import")  # or every child would load it
 
 FILE_OPERATIONS = frozenset("open mkdir rename unlink fsync fchmod listdir flock".split())
-KEYS = ("work", "prod", "shop")
-IMPORT = ("import", "--all", "--yes", "--no-verify", "--file")
+IMPORT = ("import", "--all", "--yes", "--no-verify")
 UNDO = ("import", "--undo", "--yes")
 
 
@@ -66,10 +65,11 @@ def announcing(announce: Callable[[str], None]) -> type[client.Connection]:
 
 
 class User:
-    """Somebody with keys in three files, and a role."""
+    """Somebody with keys in both of AWS's files, and a role; `dotenv`: and with one in a third."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, *, dotenv: bool) -> None:
         self.daemon = daemon
+        self.keys = ("work", "prod", "shop") if dotenv else ("work", "prod")
         self.home = daemon.home.parent / "u"
         self.aws = self.home / ".aws"
         self.dotenv = self.home / "shop/.env"
@@ -81,7 +81,7 @@ class User:
         for path in self.files():
             path.unlink()
         self.daemon.call("import_seal", names=[], made=[], pieces=[], begin=True, done=True)
-        for name in ("admin", *KEYS):
+        for name in ("admin", *self.keys):
             with contextlib.suppress(NoSuchProfile):
                 self.daemon.call("remove", profile=name)
         (self.aws / "credentials").write_text(f"# mine\n[work]\n{lines('work')}region = eu-west-1\n")
@@ -91,16 +91,21 @@ class User:
             f"AWS_ACCESS_KEY_ID={canary.access_key_id('shop')}",
             f"AWS_SECRET_ACCESS_KEY={canary.secret('shop')}",
         )
-        self.dotenv.write_text("\n".join([*shop, "A=1\n"]))
+        if "shop" in self.keys:
+            self.dotenv.write_text("\n".join([*shop, "A=1\n"]))
         if words == UNDO:
             assert 0 == in_child(partial(self.run, IMPORT))
+
+    @property
+    def names(self) -> set[str]:
+        return {"config", "credentials"} | ({".env"} if "shop" in self.keys else set())
 
     def files(self) -> list[Path]:
         return [path for folder in (self.aws, self.dotenv.parent) for path in folder.iterdir()]
 
     def run(self, words: tuple[str, ...], announce: Callable[[str], None] = lambda _name: None) -> None:
         """In a child: the command with its operations announced."""
-        every = [*words, *([str(self.dotenv)] if words == IMPORT else [])]
+        every = [*words, *(["--file", str(self.dotenv)] if words == IMPORT and "shop" in self.keys else [])]
         environment = self.daemon.environment({"AWSVAULT_HOME": str(self.daemon.home)})
         out = os.open(os.devnull, os.O_WRONLY)
         os.dup2(out, 1)
@@ -120,7 +125,7 @@ class User:
     def held(self) -> set[str]:
         """The keys that the vault has, by the secret that it would hand out."""
         known = self.daemon.call("names")["names"]
-        return {name for name in KEYS if name in known and self._secret(name) == canary.secret(name)}
+        return {name for name in self.keys if name in known and self._secret(name) == canary.secret(name)}
 
     def _secret(self, name: str) -> str:
         reply = self.daemon.call("get", profile=name, serve="key")
@@ -128,14 +133,14 @@ class User:
 
     def in_files(self) -> set[str]:
         text = b"".join(path.read_bytes() for path in self.files()).decode()
-        return {name for name in KEYS if canary.secret(name) in text}
+        return {name for name in self.keys if canary.secret(name) in text}
 
     def is_done(self, words: tuple[str, ...]) -> bool:
         """At the end in one place, with hooks or without, and nothing is left lying about."""
         left = {path.name for path in self.files() if not path.name.endswith(("-lock", "-backup"))}
         hooks = (self.aws / "config").read_text().count("credential_process = ")
-        vault, files = (set(), set(KEYS)) if words == UNDO else (set(KEYS), set())
-        return (vault, files, 0 if words == UNDO else 4, {"config", "credentials", ".env"}) == (
+        vault, files = (set(), set(self.keys)) if words == UNDO else (set(self.keys), set())
+        return (vault, files, 0 if words == UNDO else 1 + len(self.keys), self.names) == (
             self.held(),
             self.in_files(),
             hooks,
@@ -182,7 +187,7 @@ def killed_everywhere(user: User, words: tuple[str, ...], log: Path) -> str:
         user.begin(words)
         assert -signal.SIGKILL == in_child(partial(user.run, words, kill_at(point)))
         held, in_files = user.held(), user.in_files()
-        assert set(KEYS) == held | in_files, operations[:point]
+        assert set(user.keys) == held | in_files, operations[:point]
         where = "both" if held & in_files else "files" if in_files else "vault"
         places[where] = places.get(where, 0) + 1
         # An undo that was killed when all was done finds nothing to take back.
@@ -193,9 +198,9 @@ def killed_everywhere(user: User, words: tuple[str, ...], log: Path) -> str:
 
 
 @contextlib.contextmanager
-def somebody() -> Iterator[User]:
+def somebody(*, dotenv: bool = True) -> Iterator[User]:
     with contextlib.closing(Daemon()) as daemon:
         daemon.start().init()
-        yield (user := User(daemon))
+        yield (user := User(daemon, dotenv=dotenv))
         for path in user.files():
             path.unlink()  # before the home is searched for secrets

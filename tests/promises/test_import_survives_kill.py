@@ -11,7 +11,7 @@ from tests.import_kills import IMPORT, killed_everywhere, somebody
 def test_killed_anywhere_no_key_is_lost_and_the_next_import_finishes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with somebody() as user:
+    with somebody(dotenv=False) as user:
         told = killed_everywhere(user, IMPORT, tmp_path / "log")
     with capsys.disabled():
         print(f"\nimport: {told}")
