@@ -13,7 +13,9 @@ from vaultd.wire import client, paths
 from vaultd.wire.errors import Found, VaultError
 
 #: The commands of a person. Not those of programs (get, exec, env), nor those that show or settle it themselves.
-AFTER = frozenset("unlock add add-role list show edit remove import mfa console passwd recover revoke".split())
+AFTER = frozenset(
+    "unlock add add-role list show edit remove import mfa console passwd recover revoke".split()
+)
 TIMEOUT_S = 0.5
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from awsvault import app
+from awsvault.commands.help import TOPICS
 from tests.canary import MARK, found_in
 from tests.daemons import AWSVAULT
 from vaultd.wire.errors import MAX_LINE
@@ -87,7 +88,7 @@ def run(environment: dict[str, str], *words: str, **options: object) -> "subproc
             "no terminal to show the recovery code on; use --recovery-file FILE",
         ),
         ("edit dev", "there is nothing to change; run: awsvault edit --help"),
-        ("help nothing", "there is no such topic; choose from session, totp, rotate, revoke, damaged, exit"),
+        ("help nothing", f"there is no such topic; choose from {', '.join(TOPICS)}"),
         (
             "daemon install",
             "units serve the usual places only; run with another home: awsvault --home DIR unlock",
