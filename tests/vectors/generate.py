@@ -10,16 +10,15 @@ import json
 import struct
 import sys
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.vectors.bodies import DEV, EVERY_ROW, NOW, PROD
 from tests.vectors.refused import refused_vectors
 from vaultd.core import envelope, vault
 from vaultd.core.envelope import KdfCost
 from vaultd.core.header import Slot
-from vaultd.core.keys import Key
-from vaultd.core.records import Body, KeyProfile
+from vaultd.core.records import Body
 from vaultd.core.rows import encode
 from vaultd.core.secret import Secret
 
@@ -27,37 +26,9 @@ PASSPHRASE = "correct horse battery staple"
 DECOMPOSED = (
     "Zu\u0308rich, a\u0300 la cre\u0300me \u212b"  # three letters with marks, and a sign that NFC replaces
 )
-NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 DEFAULT = KdfCost(64 * 1024, 3)
 CHEAP = KdfCost(64 * 1024, 2)
 LANES = KdfCost(64 * 1024, 2, 4)
-
-DEV = KeyProfile(
-    name="dev",
-    key=Key(
-        "AKIAIOSFODNN7EXAMPLE", Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), NOW - timedelta(80), NOW
-    ),
-    serve="session",
-    partition="aws",
-    account="123456789012",
-    arn="arn:aws:iam::123456789012:user/dev",
-    region="eu-central-1",
-    mfa_serial=None,
-    verified_at=NOW,
-    last_used_at=None,
-)
-PROD = KeyProfile(
-    name="Prod_2",
-    key=Key("AKIAI44QH8DHBEXAMPLE", Secret('je7MtGbClwBF/2Zp9Utk/h3yCo8nvb"\\AMPLEKEY'), None, NOW),
-    serve="key",
-    partition="aws-us-gov",
-    account="111122223333",
-    arn="arn:aws-us-gov:iam::111122223333:user/ops/prod",
-    region=None,
-    mfa_serial="arn:aws-us-gov:iam::111122223333:mfa/prod",
-    verified_at=None,
-    last_used_at=NOW + timedelta(hours=1),
-)
 
 
 class Stream:
@@ -132,6 +103,7 @@ def good_vectors() -> dict[str, Good]:
         "two-profiles-nfc": make("two", DECOMPOSED + "\r\n", CHEAP, [Body({"dev": DEV}), two]),
         "other": make("other", DECOMPOSED, CHEAP, [Body({"dev": DEV}), Body({"dev": DEV})]),
         "many-slots": with_slots(many, (*others, newer, recovery, passphrase)),
+        "every-row": make("every row", PASSPHRASE, CHEAP, [EVERY_ROW]),
         "long-lineage": make("lineage", "x", CHEAP, [Body({"dev": DEV})] * 300),
     }
 
