@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.edge.desk import Desk, code
+from tests.edge.desk import PASSPHRASE, Desk, code
 from tests.fake_aws import AccessKey, FakeAws, Fault, Gate, LastUse
 from vaultd.core.keys import Key
 from vaultd.core.policy import LockSettings, Settings
@@ -16,6 +16,7 @@ from vaultd.core.records import KeyProfile
 from vaultd.core.secret import Secret
 from vaultd.edge.aws import Aws
 from vaultd.edge.inspector import PAUSE_S, SETTLE_S
+from vaultd.wire.errors import StorageFailed
 
 DAY = 24.0  # hours
 HOUR = timedelta(hours=1)
@@ -119,7 +120,7 @@ def test_a_lock_does_not_make_anybody_ask_again(desk: Desk, aws: FakeAws) -> Non
 def test_what_a_key_was_used_for_is_shown_and_outlives_a_lock(desk: Desk, aws: FakeAws) -> None:
     async def scenario() -> None:
         (key,) = await add(await desk.opened(), aws, "dev")
-        key.last_use = LastUse("iam", "us-east-1", desk.now)
+        key.last_use = LastUse("iam", "us-east-1", desk.now - HOUR)
         await pass_time(desk)
         await desk.tick(hours=SETTLED)
         assert "iam" == (await desk.ask("show", profile="dev"))["profile"]["used_in_aws_for"]
@@ -342,5 +343,135 @@ def test_a_copy_of_the_vault_on_another_machine_learns_that_it_was_left_behind(
         after = desk.relocked()
         assert "left-behind" in {item["what"] for item in (await after.ask("due"))["items"]}
         assert key.access_key_id == desk.service.keeper.body.key_profile("dev").key.access_key_id
+
+    asyncio.run(scenario())
+
+
+# --- our own questions, which AWS counts as uses
+
+
+@pytest.fixture
+def months(tmp_path: Path, aws: FakeAws, shared: tuple[FakeAws, Aws]) -> Desk:
+    """One clock for both sides."""
+    aws.tolerates_skew = True  # botocore signs with the real one
+    now = datetime.now(UTC).replace(microsecond=0)
+    return Desk(tmp_path, Settings(lock=LockSettings(idle=0, max=0)), now, shared_aws=shared[1], fake=aws)
+
+
+async def days(desk: Desk, count: int, *, restarts: bool) -> Desk:
+    """Each with a look at AWS in the morning; `restarts`: the machine is switched off at night."""
+    for _ in range(count):
+        if restarts:
+            desk = restarted(desk)
+            assert "ok" == code(await desk.ask("unlock", passphrase=PASSPHRASE))
+            desk.service.use_settings(desk.settings)  # as no config.toml says
+        await desk.tick(hours=12)
+        await pass_time(desk, ticks=3, hours=2 * SETTLED)
+        await desk.tick(hours=12 - 6 * SETTLED)
+    return desk
+
+
+def restarted(desk: Desk) -> Desk:
+    """Nothing goes over but the files."""
+    return Desk(desk.home, desk.settings, desk.now, desk.booted, shared_aws=desk.shared_aws, fake=desk.fake)
+
+
+async def unused(desk: Desk) -> bool:
+    return ("dev", "unused") in await due(desk)
+
+
+def somebody_uses(aws: FakeAws, desk: Desk, key: AccessKey, service: str) -> None:
+    aws.world.keys[key.access_key_id].uses.append(LastUse(service, "us-east-1", desk.now))
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_our_own_questions_are_no_use_of_a_key(months: Desk, aws: FakeAws, *, restarts: bool) -> None:
+    async def scenario() -> None:
+        desk = await months.opened()
+        await add(desk, aws, "dev")
+        desk = await days(desk, 44, restarts=restarts)
+        assert not await unused(desk)
+        desk = await days(desk, 2, restarts=restarts)
+        assert await unused(desk)
+        assert None is (await desk.ask("show", profile="dev"))["profile"]["used_in_aws_at"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("service", ["s3", "iam", "sts"])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_use_by_somebody_counts_for_45_days(
+    months: Desk, aws: FakeAws, service: str, *, restarts: bool
+) -> None:
+    """AWS tells of it once only: the day after, our question is the last use."""
+
+    async def scenario() -> None:
+        desk = await months.opened()
+        (key,) = await add(desk, aws, "dev")
+        desk = await days(desk, 30, restarts=restarts)
+        somebody_uses(aws, desk, key, service)
+        desk = await days(desk, 44, restarts=restarts)
+        assert not await unused(desk)
+        desk = await days(desk, 2, restarts=restarts)
+        assert await unused(desk)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_session_that_we_served_is_a_use(months: Desk, aws: FakeAws, *, restarts: bool) -> None:
+    async def scenario() -> None:
+        desk = await months.opened()
+        await add(desk, aws, "dev")
+        desk = await days(desk, 30, restarts=restarts)
+        assert "AccessKeyId" in await desk.ask("get", profile="dev")
+        desk = await days(desk, 44, restarts=restarts)
+        assert not await unused(desk)
+        desk = await days(desk, 2, restarts=restarts)
+        assert await unused(desk)
+
+    asyncio.run(scenario())
+
+
+def test_what_was_learnt_is_kept_once_a_day_without_a_backup(months: Desk, aws: FakeAws) -> None:
+    async def scenario() -> None:
+        desk = await months.opened()
+        await add(desk, aws, "a", "b", "c")
+        await desk.tick()
+
+        def kept() -> tuple[int, int]:
+            vault = desk.service.keeper.vault
+            return vault.envelope.generation, len(list((desk.home / "backups").iterdir()))
+
+        before, backups = kept()
+        await pass_time(desk, ticks=40, hours=1)
+        assert (before + 2, backups) == kept()
+
+    asyncio.run(scenario())
+
+
+def test_a_disk_that_is_full_is_left_alone_for_an_hour_and_mentioned_once(
+    months: Desk, aws: FakeAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        desk = await months.opened()
+        await add(desk, aws, "dev")
+        await desk.tick()
+        tries = []
+
+        def full(*_args: object, **_kwargs: object) -> str:
+            tries.append(desk.now)
+            raise StorageFailed("the disk is full", hint="make room")
+
+        store: Any = desk.service.keeper._store
+        save, store.save = store.save, full
+        await pass_time(desk, ticks=10, hours=0.1)
+        assert 1 == len(tries)
+        await desk.tick(hours=1)
+        assert (2, 1) == (len(tries), len(said(capsys)))
+        store.save = save
+        await desk.tick(hours=1.1)
+        assert (2, []) == (len(tries), said(capsys))
+        assert desk.now - HOUR > (desk.service.keeper.body.key_profile("dev").verified_at or desk.now)
 
     asyncio.run(scenario())

@@ -88,7 +88,8 @@ async def test_a_new_key_that_some_region_does_not_take_waits_for_a_person_and_f
     saves = stage.desk.service.keeper.vault.envelope.generation
     for _ in range(60 * 4):
         await stage.desk.tick(hours=1 / 60)
-    assert 2 == stage.desk.service.keeper.vault.envelope.generation - saves
+    own = 1  # of when the key was used, once a day
+    assert 2 + own == stage.desk.service.keeper.vault.envelope.generation - saves
     assert (await stage.waits()).endswith("if that stays so: awsvault rotate dev --rollback")
     await stage.desk.tick(hours=3 * DAY)
     assert {"Active"} == set(stage.keys.values())

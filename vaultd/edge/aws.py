@@ -28,7 +28,7 @@ _CODE = re.compile(r"[0-9]{6}\Z")
 _Value = TypeVar("_Value")
 
 #: A courtesy that many keys have no right to, and that nothing depends on: these refusals mean "unknown".
-_UNTOLD = DENIED | UNKNOWN_KEY | {"NoSuchEntity"}
+UNTOLD = DENIED | UNKNOWN_KEY | {"NoSuchEntity"}
 
 
 class Aws:
@@ -217,6 +217,6 @@ def _if_told(ask: Callable[[], _Value | None]) -> _Value | None:
     try:
         return ask()
     except AwsFailed as error:
-        if error.details.get("aws_code") in _UNTOLD:
+        if error.details.get("aws_code") in UNTOLD:
             return None
         raise

@@ -17,6 +17,7 @@ from vaultd.core.envelope import KdfCost
 from vaultd.core.exposure import Exposure
 from vaultd.core.policy import Settings
 from vaultd.core.records import Body, Profile
+from vaultd.core.uses import latest
 from vaultd.edge import log
 from vaultd.edge.audit import Audit
 from vaultd.edge.aws import Aws
@@ -98,7 +99,7 @@ class Service:
             lambda: self.settings,
             lambda: self.durations,
             lambda: self.keeper.body,
-            self._save_mfa,
+            self._save_aside,
             self.clock,
             self.notifier,
         )
@@ -108,7 +109,9 @@ class Service:
             clock=self.clock,
             path=self.places.agenda,
             notifier=self.notifier,
-            inspector=Inspector(self.clock, lambda: self.aws, lambda: self.keeper.epoch, host),
+            inspector=Inspector(
+                self.clock, lambda: self.aws, lambda: self.keeper.epoch, host, self._save_aside
+            ),
             settings=lambda: self.settings,
             uses=self.last_used,
             watched=self.watcher.entries,
@@ -192,9 +195,9 @@ class Service:
             base = chain.base_of(chain.session_of(self.keeper.body, profile, self.durations))
             revocation.check_served(revoked, base.profile, base.access_key_id)
 
-    async def _save_mfa(self, change: Callable[[Body], Body]) -> None:
+    async def _save_aside(self, change: Callable[[Body], Body]) -> None:
         """Without a backup: ten codes would push ten real generations out."""
-        await self.keeper.save(change, backup=False)
+        await self.keeper.save(lambda body: change(self._with_uses(body)), backup=False)
 
     # --- settings
 
@@ -233,7 +236,7 @@ class Service:
 
     def _with_uses(self, body: Body) -> Body:
         used = {
-            name: replace(body.profiles[name], last_used_at=at)
+            name: replace(body.profiles[name], last_used_at=latest(at, body.profiles[name].last_used_at))
             for name, at in self.last_used.items()
             if name in body.profiles
         }

@@ -8,6 +8,7 @@ from vaultd.core import chain, reminders, rotation
 from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.revocation import SESSIONS, Revocation
 from vaultd.core.roles import RoleProfile
+from vaultd.core.uses import latest
 from vaultd.edge.service import Service
 from vaultd.wire.errors import VaultError
 
@@ -18,7 +19,7 @@ def shown(service: Service, profile: Profile) -> dict[str, Any]:
     return {
         "profile": profile.name,
         **facts,
-        "last_used_at": iso(service.last_used.get(profile.name, profile.last_used_at)),
+        "last_used_at": iso(latest(service.last_used.get(profile.name), profile.last_used_at)),
     }
 
 
