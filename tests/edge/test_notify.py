@@ -132,6 +132,16 @@ def test_each_is_shown_once_a_day_and_its_next_stage_at_once(desktop: Desktop) -
     play(scenario)
 
 
+def test_what_aws_said_is_no_markup(desktop: Desktop) -> None:
+    async def scenario() -> None:
+        note = 'see <a href="https://evil.example/">the <b>console</b></a> &amp; more'
+        desktop.notifier.remind([Reminder("dev", "rotation-open", NOW, note=note)], NOW)
+        ((*_, text),) = await desktop.settled()
+        assert 'see (a href="https://evil.example/")the (b)console(/b)(/a) +amp; more' in text
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("number", [3, 4, 200])
 def test_many_at_once_are_one_notification(desktop: Desktop, number: int) -> None:
     async def scenario() -> None:

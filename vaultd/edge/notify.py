@@ -19,6 +19,8 @@ QUIET_S = 600.0  # the same thing is said once in this time, however many progra
 DAY_S = 86_400.0  # and a reminder once in this
 ONE_BY_ONE = 3  # more reminders than these become one notification
 _TIMEOUT_S = 5.0
+#: The body is markup to most servers and plain text to others. AWS's words come to it, so what makes markup is left out.
+_NO_MARKUP = str.maketrans("<>&", "()+")
 
 #: What notify-send needs to find the desktop. The daemon's environment holds no secret; a child's need not hold even that.
 _ENVIRONMENT = (
@@ -98,7 +100,8 @@ class Notifier:
 
     def _shown(self, program: str, title: str, text: str, *, urgent: bool) -> bool:
         urgency = "--urgency=critical" if urgent else "--urgency=normal"
-        words = [program, "--app-name=awsvault", urgency, "--", printable(title), printable(text)]
+        words = [program, "--app-name=awsvault", urgency, "--", printable(title)]
+        words.append(printable(text).translate(_NO_MARKUP))
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         null = subprocess.DEVNULL
         try:
