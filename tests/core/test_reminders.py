@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.vaults import key_profile
-from vaultd.core import canonical
+from vaultd.core import canonical, rotation_terms
 from vaultd.core.keys import Key
-from vaultd.core.policy import RotationSettings
+from vaultd.core.policy import RotationSettings, Settings
 from vaultd.core.records import Body, KeyProfile
 from vaultd.core.reminders import (
     MAX_SNOOZE,
@@ -221,8 +221,10 @@ def test_no_snooze_silences_an_open_revocation() -> None:
     ids=["quiet", "a second before", "again", "nothing was due", "over", "a year", "made by a wrong clock"],
 )
 def test_a_snooze_holds_until_its_end(until: timedelta, now: timedelta, expected: list[str]) -> None:
+    """So it does for a rotation that begins by itself."""
     vault = replace(body(), snoozed={"dev": BORN + until})
     assert expected == whats(vault, BORN + now)
+    assert bool(expected) == rotation_terms.is_due(vault, DEV, Settings(), BORN + now)
 
 
 def test_a_snooze_is_of_one_profile() -> None:

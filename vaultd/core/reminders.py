@@ -191,9 +191,7 @@ def _entries(profile: KeyProfile, body: Body, policy: RotationSettings, facts: F
         stuck_at, waits = _stuck_at(open_rotation, policy), open_rotation.waits
         yield Entry(name, "rotation-open", stuck_at, quiet_until=quiet, note=waits)
     else:
-        by = rotate_by(profile.key, policy)
-        since = max(born(profile.key), by - timedelta(seconds=policy.remind_before))
-        yield Entry(name, "rotate", since, by, quiet)
+        yield rotation_due(profile, body, policy)
     if known:  # not before AWS was asked: the key may be in use where we don't see it
         uses = (profile.key.added_at, profile.last_used_at, facts.uses.get(name), known.used_at)
         last = max(moment for moment in uses if moment)
@@ -204,6 +202,13 @@ def _entries(profile: KeyProfile, body: Body, policy: RotationSettings, facts: F
         yield Entry(name, "left-behind", known.rotated_at, quiet_until=quiet, note=known.rotated_by)
     if known and known.quarantined_at:
         yield Entry(name, "quarantined", known.quarantined_at, quiet_until=quiet)
+
+
+def rotation_due(profile: KeyProfile, body: Body, policy: RotationSettings) -> Entry:
+    """When its key is to be rotated."""
+    by = rotate_by(profile.key, policy)
+    since = max(born(profile.key), by - timedelta(seconds=policy.remind_before))
+    return Entry(profile.name, "rotate", since, by, body.snoozed.get(profile.name))
 
 
 def born(key: Key) -> datetime:

@@ -30,8 +30,4 @@ def regions(body: Body, profile: KeyProfile, configured: str | None) -> tuple[st
 
 def is_due(body: Body, profile: KeyProfile, settings: Settings, now: datetime) -> bool:
     """Is it time to rotate this key, and did nobody put that off?"""
-    quiet_until = body.snoozed.get(profile.name)
-    if quiet_until and now < quiet_until:
-        return False
-    by = reminders.rotate_by(profile.key, settings.rotation)
-    return now >= by - timedelta(seconds=settings.rotation.remind_before)
+    return now >= reminders.rotation_due(profile, body, settings.rotation).begins(now)
