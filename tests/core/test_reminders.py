@@ -357,12 +357,12 @@ SAID = BORN + 95 * DAY
         ),
         (
             Reminder("dev", "left-behind", BORN, note="laptop"),
-            "laptop rotated the key on 2026-01-01: this vault holds the old one, which will end",
+            "laptop began to rotate the key on 2026-01-01: if it went through, this vault holds the old one",
             "awsvault show dev",
         ),
         (
             Reminder("dev", "left-behind", BORN),
-            "another machine rotated the key on 2026-01-01: this vault holds the old one, which will end",
+            "another machine began to rotate the key on 2026-01-01: if it went through, this vault holds the old one",
             "awsvault show dev",
         ),
         (

@@ -321,28 +321,62 @@ def test_answers_come_through_a_lock_as_they_were(desk: Desk, aws: FakeAws) -> N
     asyncio.run(scenario())
 
 
+LAPTOP = "laptop.example:0123abcd"
+
+
+def rotates_there(aws: FakeAws, desk: Desk, key: AccessKey, host: str = LAPTOP) -> AccessKey:
+    """What another machine does first: the tag, and a new key."""
+    key.user.tags["awsvault-rotation"] = f"{'0' * 16} {host} {desk.now + HOUR:%Y-%m-%dT%H:%M:%SZ}"
+    new = aws.add_key(key.user)
+    new.created_at = desk.now + HOUR
+    return new
+
+
+async def left_behind(desk: Desk, *, hours: float = DAY + SETTLED) -> list[str]:
+    await pass_time(desk, hours=hours, ticks=2)
+    items = (await desk.ask("due"))["items"]
+    return [item["text"] for item in items if item["what"] == "left-behind"]
+
+
 def test_a_copy_of_the_vault_on_another_machine_learns_that_it_was_left_behind(
     desk: Desk, aws: FakeAws
 ) -> None:
-    """The other machine wrote a tag on the user when it began."""
-
     async def scenario() -> None:
-        await desk.opened()
-        (key,) = await add(desk, aws, "dev")
-        own = desk.service.rotator.start.host
-        for host, expected in ((own, []), ("laptop.example:0123abcd", [("dev", "left-behind")])):
-            aws.world.users[0].tags["awsvault-rotation"] = (
-                f"{'0' * 16} {host} {desk.now + HOUR:%Y-%m-%dT%H:%M:%SZ}"
-            )
-            await pass_time(desk, hours=DAY + SETTLED, ticks=2)
-            assert expected == [item for item in await due(desk) if item[1] == "left-behind"]
-        text = next(
-            item["text"] for item in (await desk.ask("due"))["items"] if item["what"] == "left-behind"
-        )
-        assert text.startswith("laptop.example rotated the key on ")
+        (key,) = await add(await desk.opened(), aws, "dev")
+        rotates_there(aws, desk, key, desk.service.rotator.start.host)
+        assert [] == await left_behind(desk)
+        rotates_there(aws, desk, key)
+        (text,) = await left_behind(desk)
+        assert text.startswith("laptop.example began to rotate the key on ")
         after = desk.relocked()
         assert "left-behind" in {item["what"] for item in (await after.ask("due"))["items"]}
         assert key.access_key_id == desk.service.keeper.body.key_profile("dev").key.access_key_id
+        aws.remove_key(key)
+        assert [text] == await left_behind(desk), "nobody can see it any more"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("became", ["not made", "inactive", "older"])
+def test_a_rotation_there_that_came_to_nothing_leaves_nobody_behind(
+    desk: Desk, aws: FakeAws, became: str
+) -> None:
+    """It was refused, rolled back before its promotion or after; or the other key has nothing to do with it."""
+
+    async def scenario() -> None:
+        (key,) = await add(await desk.opened(), aws, "dev")
+        new = rotates_there(aws, desk, key)
+        match became:
+            case "not made":
+                aws.remove_key(new)
+            case "inactive":
+                new.status = "Inactive"
+            case _:
+                new.created_at = desk.now - HOUR
+        assert [] == await left_behind(desk)
+        if became != "not made":
+            aws.deny(key.user, "iam:ListAccessKeys")
+            assert 1 == len(await left_behind(desk)), "what is not known is said as far as it is"
 
     asyncio.run(scenario())
 

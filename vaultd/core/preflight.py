@@ -16,7 +16,7 @@ from vaultd.core.probes import Right
 from vaultd.core.records import KeyProfile
 from vaultd.core.refusals import DENIED
 from vaultd.core.replies import Identity, LastUsed, ListedKey
-from vaultd.core.rotation import CLAIM_HOLDS
+from vaultd.core.rotation import CLAIM_HOLDS, made_then
 from vaultd.wire.errors import AwsFailed, MfaRefused, Refused, Usage, printable
 
 TAG: Final = "awsvault-rotation"
@@ -75,6 +75,13 @@ def claim_of(tags: Mapping[str, str]) -> Claim | None:
 def stops(claim: Claim | None, host: str, now: datetime) -> bool:
     """Is another host at it, as far as the tag says?"""
     return claim is not None and claim.host != host and abs(now - claim.at) < CLAIM_HOLDS
+
+
+def came_to_nothing(claim: Claim, listed: Iterable[ListedKey], key_id: str) -> bool:
+    """Of this claim's rotation IAM shows no key that could take the place of ours: it was refused, or rolled back."""
+    return not any(
+        key.active and key.access_key_id != key_id and made_then(claim.at, key.created_at) for key in listed
+    )
 
 
 def with_way_out(error: AwsFailed, profile: KeyProfile, *, has_session: bool) -> AwsFailed:

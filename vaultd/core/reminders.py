@@ -60,7 +60,7 @@ class KeyFacts:
 
     used_at: datetime | None = None  # None: never, or it does not say
     quarantined_at: datetime | None = None  # when AWS's quarantine was first seen on its user
-    rotated_at: datetime | None = None  # by another machine, as the tag on its user says
+    rotated_at: datetime | None = None  # when another machine began to, as the tag on its user says
     rotated_by: str = ""
     used_for: str = ""  # the service of that last use, as IAM names it
 
@@ -152,7 +152,7 @@ _TEXTS: Final[Mapping[What, str]] = {
     "rotate-due": "the key is to be rotated by {by} ({left} left)",
     "rotate-overdue": "the key is overdue for rotation since {since} ({ago})",
     "rotation-open": "a rotation is open and does not go on since {since}{also}",
-    "left-behind": "{machine} rotated the key on {since}: this vault holds the old one, which will end",
+    "left-behind": "{machine} began to rotate the key on {since}: if it went through, this vault holds the old one",
     "revocation-open": "the key is not revoked in all that was asked on {since}{also}",
     "plaintext": "a key lies in plain text in {note}, and beats the vault's",
     "hook-changed": "{note} called awsvault and calls another program now",

@@ -176,9 +176,12 @@ def strangers(rotation: Rotation, listed: tuple[str, ...]) -> tuple[str, ...]:
 
 def could_be_ours(rotation: Rotation, created_at: datetime, *, is_tagged: bool, is_used: bool) -> bool:
     """Whatever CloudTrail says: a key that somebody labelled or used, or from another time, is not this run's."""
-    begin = rotation.started_at - SIGNING_WINDOW
-    end = rotation.started_at + 2 * SIGNING_WINDOW
-    return begin <= created_at <= end and not is_tagged and not is_used
+    return made_then(rotation.started_at, created_at) and not is_tagged and not is_used
+
+
+def made_then(started_at: datetime, created_at: datetime) -> bool:
+    """Is the key of the time at which a run that began then made its own?"""
+    return started_at - SIGNING_WINDOW <= created_at <= started_at + 2 * SIGNING_WINDOW
 
 
 def used_since(rotation: Rotation, used_at: datetime | None, handed_out_for: timedelta) -> bool:

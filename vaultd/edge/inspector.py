@@ -23,7 +23,7 @@ from vaultd.edge import log
 from vaultd.edge.aws import UNTOLD, Aws, LastUsed
 from vaultd.edge.clock import Clock
 from vaultd.edge.iam_user import IamUser
-from vaultd.edge.preflight import if_allowed, tags
+from vaultd.edge.preflight import if_allowed
 from vaultd.wire.errors import AwsFailed, Locked, VaultError
 
 EVERY_S = 86_400.0
@@ -196,18 +196,31 @@ def _ask(aws: Aws, profile: KeyProfile, known: KeyFacts, now: datetime, host: st
     is_quarantined = (
         known.quarantined_at is not None if attached is None else any(map(is_quarantine, attached))
     )
-    claim = preflight.claim_of(tags(user))
-    foreign = claim if claim and claim.host != host else None
+    rotated_at, rotated_by = _rotated(user, profile, known, host)
     if used and not uses.is_own(used, profile, now):
         known = replace(known, used_at=used.at, used_for=used.service)
     facts = KeyFacts(
         known.used_at,
         (known.quarantined_at or now) if is_quarantined else None,
-        foreign.at if foreign else None,
-        foreign.machine if foreign else "",
+        rotated_at,
+        rotated_by,
         known.used_for,
     )
     return facts, is_told
+
+
+def _rotated(user: IamUser, profile: KeyProfile, known: KeyFacts, host: str) -> tuple[datetime | None, str]:
+    """When another machine began to rotate the key, and which. Not seen is not gone: the old key is refused in the end."""
+    tags = if_allowed(user.tags)
+    if tags is None:
+        return known.rotated_at, known.rotated_by
+    claim = preflight.claim_of(tags)
+    if claim is None or claim.host == host:
+        return None, ""
+    listed = if_allowed(user.keys)
+    if listed is not None and preflight.came_to_nothing(claim, listed, profile.key.access_key_id):
+        return None, ""
+    return claim.at, claim.machine
 
 
 def _last_used(user: IamUser, key_id: str) -> tuple[LastUsed | None, bool]:
