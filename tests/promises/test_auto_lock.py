@@ -115,6 +115,7 @@ def test_looking_is_no_use(daemons: DaemonFactory) -> None:
     sleeper.pass_hours(0.6)
     sleeper.daemon.status()
     sleeper.daemon.call("names")  # what shell completion asks
+    sleeper.daemon.call("rotation", profile="dev")  # what `rotate --wait` asks, once a second for a week
     sleeper.pass_hours(0.6)
     assert sleeper.has_locked_itself()
 

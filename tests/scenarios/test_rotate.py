@@ -222,6 +222,18 @@ def test_who_waits_is_told_when_the_old_key_is_gone(diary: Diary) -> None:
     assert 1 == len(diary.stage.aws.world.keys)
 
 
+def test_who_waits_is_told_when_the_vault_is_locked_meanwhile(diary: Diary) -> None:
+    try:
+        with at_terminal(diary.stage.daemon, "rotate", "dev", "--wait") as terminal:
+            terminal.expect("stays active until ")
+            diary.stage.daemon.lock_and_wait()
+            assert 3 == terminal.end()
+        told = "awsvault: the vault was locked; the rotation of dev goes on when it is open; run: awsvault unlock"
+        assert told == terminal.screen.splitlines()[-1]
+    finally:
+        diary.stage.daemon.unlock()
+
+
 def test_what_a_rotation_waits_for_is_said_wherever_somebody_looks(diary: Diary) -> None:
     diary.stage.run("rotate", "dev")
     now = diary.stage.aws.clock.now()

@@ -139,6 +139,7 @@ OPERATIONS: dict[str, Operation] = {
         },
         extends="person",
     ),
+    "rotation": Operation(rotation_ops.rotation, _PROFILE, audited=False, idempotent=True),
     "remove": Operation(profile_ops.remove, _PROFILE, extends="person"),
     "revoke": Operation(
         revocation_ops.revoke,

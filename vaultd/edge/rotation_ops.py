@@ -38,6 +38,12 @@ async def rotate(service: Service, call: Call) -> Frame:
     return {"profile": shown(service, profile), "rotation": rotation_shown(service, profile), "notes": notes}
 
 
+async def rotation(service: Service, call: Call) -> Frame:
+    """How far it is. Asked once a second by who waits for its end, so it extends nothing."""
+    profile = _key_profile(service.keeper.body, check_name(call["profile"]))
+    return {"rotation": rotation_shown(service, profile)}
+
+
 def _key_profile(body: Body, name: str) -> KeyProfile:
     """Raises NoSuchProfile, Usage."""
     profile = body.profile(name)

@@ -141,4 +141,6 @@ def call(
 
 
 #: Operations that may be asked twice when the daemon ended before the first byte of its answer.
-IDEMPOTENT = frozenset({"status", "names", "region", "list", "show", "get", "lock", "unlock", "probe", "due"})
+IDEMPOTENT = frozenset(
+    {"status", "names", "region", "list", "show", "get", "lock", "unlock", "rotation", "probe", "due"}
+)

@@ -10,7 +10,7 @@ import typer
 from awsvault import codes, completion, output, prompts, rotating
 from awsvault.commands import home_of, new_app
 from vaultd.wire import client, protocol
-from vaultd.wire.errors import AwsFailed, Found, Usage, VaultError
+from vaultd.wire.errors import AwsFailed, Found, Locked, Usage, VaultError
 from vaultd.wire.protocol import Frame
 
 app = new_app()
@@ -232,7 +232,7 @@ class _Rotations:
         return True
 
     def _awaited(self, name: str, run: Frame | None) -> Frame | None:
-        """Until the old key is gone. Raises AwsFailed with what it waits for, if that is a person."""
+        """Until the old key is gone. Raises AwsFailed with what it waits for, if that is a person; Locked, for so is that."""
         last = ""
         while run is not None:
             if run["waits"]:
@@ -240,5 +240,10 @@ class _Rotations:
             if last != (last := run["state"]):
                 output.progress(rotating.told(name, run).rstrip("."))
             time.sleep(POLL_S)
-            run = client.call("show", home=self._home, profile=name)["profile"]["rotation"]
+            try:
+                run = client.call("rotation", home=self._home, profile=name)["rotation"]
+            except Locked:
+                raise Locked(
+                    f"the vault was locked; the rotation of {name} goes on when it is open"
+                ) from None
         return None
