@@ -2,10 +2,13 @@
 """A second key in the way, a second profile of the same key, and what a person does to a profile while its key rotates."""
 
 import asyncio
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
+
+import pytest
 
 from tests.edge.rotation_stage import DAY, RotationStage, play
-from tests.fake_aws import Fault
+from tests.fake_aws import Fault, IssuedSession
 
 # --- the second key
 
@@ -123,6 +126,37 @@ async def test_sessions_that_were_ended_are_handed_out_to_no_profile(stage: Rota
         answer = await stage.desk.ask("get", profile=name)
         session = stage.fake.world.sessions[answer["AccessKeyId"]]
         assert (new.access_key_id, True) == (session.made_with, session.issued_at > ended_at)
+
+
+@pytest.mark.parametrize("slow_by", [timedelta(minutes=10), timedelta(0), -timedelta(minutes=10)])
+@play
+async def test_sessions_are_ended_by_awss_clock_whatever_ours_says(
+    stage: RotationStage, slow_by: timedelta
+) -> None:
+    """All that were made up to then, and none that is handed out afterwards."""
+    await stage.begin()
+    stage.fake.clock.advance(slow_by)
+    await stage.rotated()
+
+    async def made() -> IssuedSession:
+        return stage.fake.world.sessions[(await stage.desk.ask("get", profile="dev"))["AccessKeyId"]]
+
+    older = [stage.fake.add_session(stage.key, mfa=False), await made()]
+    steps = stage.desk.service.rotator.steps
+    pause = steps.pause
+
+    async def busy(seconds: float) -> None:
+        older.append(await made())
+        await pause(seconds)
+
+    steps.pause = busy
+    await stage.rotated(now=True, sessions=True)
+    (document,) = stage.alice.policies.values()
+    condition = json.loads(document)["Statement"][0]["Condition"]["DateLessThan"]
+    ended = datetime.fromisoformat(condition["aws:TokenIssueTime"])
+    assert 3 <= len(older)
+    assert ended > max(session.issued_at for session in older)
+    assert ended < (await made()).issued_at
 
 
 # --- changes meanwhile

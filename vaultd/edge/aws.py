@@ -7,7 +7,7 @@ refusal means is core's. Must not know profiles, the vault or the socket.
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -57,7 +57,12 @@ class Aws:
 
     def clock_error(self, region: str | None) -> tuple[str, timedelta]:
         """The host of STS, and this machine's clock minus its own. Unsigned: no key is needed, nor shown."""
-        return self._boto.clock_error("sts", region or self._settings.region or HOME_REGION["aws"])
+        host, theirs = self._boto.time("sts", region or self._settings.region or HOME_REGION["aws"])
+        return host, datetime.now(UTC) - theirs
+
+    def time(self, partition: str, region: str | None) -> datetime:
+        """By the clock of what makes sessions, cut to the second."""
+        return self._boto.time("sts", self._boto.region(partition, region))[1]
 
     def identify(self, credentials: Credentials, *, region: str | None) -> tuple[str, Identity]:
         """The partition that knows this key, and whose it is."""

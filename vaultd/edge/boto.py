@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -133,8 +133,8 @@ class Boto:
         )
         return self._send(request, lambda answer: read(answer.status_code, answer.content), name)
 
-    def clock_error(self, service: str, region: str) -> tuple[str, timedelta]:
-        """The host that answers for a service, and this machine's clock minus its own: one unsigned request.
+    def time(self, service: str, region: str) -> tuple[str, datetime]:
+        """The host that answers for a service, and its clock, cut to the second: one unsigned request.
 
         What else it answers does not matter: a refusal has a date, too.
         """
@@ -143,11 +143,11 @@ class Boto:
         partition_of(region)  # what is no region must not become part of a host name
         url = self._client(service, region).meta.endpoint_url
 
-        def read(answer: Any) -> timedelta:
-            error = _clock_error(answer.headers["date"])
-            if error is None:
+        def read(answer: Any) -> datetime:
+            moment = _moment(answer.headers["date"])
+            if moment is None:
                 raise ValueError(url)
-            return error
+            return moment
 
         return urlsplit(url).netloc, self._send(AWSRequest("GET", url), read, "the probe")
 
@@ -267,13 +267,13 @@ def _not_aws(host: str) -> AwsFailed:
 
 def _refusal(name: str, response: Any, parameters: Mapping[str, Any], region: str) -> Refusal:
     error, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
-    date = metadata.get("HTTPHeaders", {}).get("date", "")
+    theirs = _moment(metadata.get("HTTPHeaders", {}).get("date", ""))
     return Refusal(
         action=name,
         code=str(error.get("Code") or ""),
         said=str(error.get("Message") or ""),
         status=int(metadata.get("HTTPStatusCode", 0)),
-        clock_error=_clock_error(date),
+        clock_error=datetime.now(UTC) - theirs if theirs else None,
         role=parameters.get("RoleArn"),
         device=parameters.get("SerialNumber"),
         duration_s=parameters.get("DurationSeconds"),
@@ -281,11 +281,11 @@ def _refusal(name: str, response: Any, parameters: Mapping[str, Any], region: st
     )
 
 
-def _clock_error(date: str) -> timedelta | None:
+def _moment(date: str) -> datetime | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        theirs = parsedate_to_datetime(date)
+        found = parsedate_to_datetime(date)
     except ValueError:
         return None
-    return datetime.now(UTC) - theirs if theirs.tzinfo else None
+    return found if found.tzinfo else None

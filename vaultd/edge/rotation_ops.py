@@ -18,6 +18,9 @@ from vaultd.edge.shown import iso, rotation_shown, shown
 from vaultd.wire.errors import AwsFailed, Usage, VaultError
 from vaultd.wire.protocol import Frame, error_frame
 
+#: A denial of older sessions holds for those that are made while it is written, and for what AWS's clocks differ.
+AHEAD = timedelta(seconds=4)
+
 
 async def rotate(service: Service, call: Call) -> Frame:
     """Begin a rotation or go on with the open one, and say how far it came; `dry_run` says what would be done."""
@@ -98,24 +101,31 @@ def _halfway(failures: list[AwsFailed], *, is_over: bool) -> AwsFailed:
 
 
 async def _end_sessions(service: Service, name: str, failures: list[AwsFailed]) -> list[str]:
-    """All that were made before this moment; what AWS hands out from here on is none of them."""
+    """All that were made before this moment, by AWS's clock; what is handed out from here on is none of them."""
     profile = service.keeper.body.key_profile(name)
     key_id = profile.key.access_key_id
     user = await service.rotator.steps.user(profile)
     if user.name is None:
         return ["the root user has no policy that could end its sessions: they live for 36 h at most"]
-    document = userpolicy.denial(service.clock.now())
+    steps = service.rotator.steps
     try:
-        await service.rotator.steps.call(user.put_policy, userpolicy.DENIAL, document)
+        moment = await steps.call(service.aws.time, user.partition, user.region)
+        await steps.call(user.put_policy, userpolicy.DENIAL, userpolicy.denial(moment + AHEAD))
     except AwsFailed as error:
         hint = error.hint or "who else can do it: awsvault help revoke"
         failures.append(AwsFailed(error.message, hint=hint, details=dict(error.details)))
         return []
-    await service.save(lambda body: body.without_mfa_sessions((key_id,)))
-    service.rotator.runs.forget_sessions(key_id)
+    await _forget_ended(service, key_id)
+    await steps.pause(AHEAD.total_seconds() + 1)  # until that is over on every clock of AWS's
+    await _forget_ended(service, key_id)  # what a program had us make meanwhile is ended, too
     return [
         "sessions that the user's keys made before this moment are denied everything; those of roles live on"
     ]
+
+
+async def _forget_ended(service: Service, key_id: str) -> None:
+    await service.save(lambda body: body.without_mfa_sessions((key_id,)))
+    service.rotator.runs.forget_sessions(key_id)
 
 
 async def _plan(service: Service, profile: KeyProfile, wanted: Wanted) -> dict[str, Any]:
