@@ -66,6 +66,9 @@ async def test_another_machine_with_a_copy_of_the_vault_leaves_it_alone(stage: L
     await stage.desk.tick(hours=(MAX_AGE + 10) * DAY)
     assert (None, 0) == (stage.run, stage.calls("CreateAccessKey"))
     assert "rotate-overdue" == (await stage.desk.ask("due"))["items"][0]["what"]
+    assert "laptop" == (await stage.show())["auto_rotate_elsewhere"]
+    await stage.desk.ask("edit", profile="dev", changes={"auto_rotate": True})
+    assert None is (await stage.show())["auto_rotate_elsewhere"]
 
 
 @play

@@ -52,6 +52,16 @@ def test_a_rotation_as_it_is_told_from_its_beginning_to_its_end(diary: Diary) ->
     assert "rotation" not in diary.typed("show", "dev")[1]
 
 
+def test_where_a_key_rotates_by_itself_is_shown(diary: Diary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DHCP may give a machine another name, and then nothing would rotate any more."""
+    assert 0 == diary.stage.run("edit", "dev", "--auto-rotate").returncode
+    assert "by itself  yes\n" in diary.stage.run("show", "dev").stdout
+    found = diary.show("dev") | {"auto_rotate_elsewhere": "laptop"}
+    monkeypatch.setattr("vaultd.wire.client.call", lambda *_, **__: {"profile": found})
+    line = "by itself  not here: on laptop; to have it here: awsvault edit dev --auto-rotate\n"
+    assert line in diary.stage.run("show", "dev").stdout
+
+
 def test_what_programs_read_of_an_open_rotation(diary: Diary) -> None:
     done = diary.stage.run("rotate", "dev", "--json")
     assert (0, diary.named(f"dev: {SERVED}\n")) == (done.returncode, diary.named(done.stderr))

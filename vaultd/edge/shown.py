@@ -50,12 +50,18 @@ def _key(service: Service, profile: KeyProfile) -> dict[str, Any]:
         "status": _revoked_status(service.keeper.body, profile.name)
         or _status(profile, now, rotate_by, timedelta(seconds=terms.remind_before)),
         "auto_rotate": profile.auto_rotate is not None,
+        "auto_rotate_elsewhere": _elsewhere(profile.auto_rotate, service.rotator.start.host),
         "rotation": rotation_shown(service, profile),
         "revocation": _revocation(service.keeper.body.revocations.get(profile.name)),
         "used_in_aws_at": iso(service.reminding.used_in_aws_at(profile.key.access_key_id)),
         "used_in_aws_for": service.reminding.used_in_aws_for(profile.key.access_key_id),
         "snoozed_until": iso(_ahead(service.keeper.body.snoozed.get(profile.name), now)),
     }
+
+
+def _elsewhere(host: str | None, here: str) -> str | None:
+    """The machine that rotates it, as people call it, when that is not this one; or this one had that name before."""
+    return host.partition(":")[0] if host not in (None, here) else None
 
 
 def rotation_shown(service: Service, profile: KeyProfile) -> dict[str, Any] | None:
@@ -135,6 +141,7 @@ def _role(service: Service, profile: RoleProfile) -> dict[str, Any]:
         "rotate_by": None,
         "status": _role_status(service, profile),
         "auto_rotate": False,
+        "auto_rotate_elsewhere": None,
         "rotation": None,
         "revocation": None,
         "used_in_aws_at": None,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`awsvault show PROFILE`: everything that is kept about a key or a role, but the secret."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -9,6 +9,7 @@ from awsvault import completion, output, rotating
 from awsvault.commands import home_of, new_app
 from awsvault.commands.list import max_days
 from vaultd.wire import client, durations
+from vaultd.wire.protocol import Frame
 
 app = new_app()
 
@@ -64,7 +65,7 @@ def command(
         return
     for name, key in FACTS:
         if found.get(key) and not (found["kind"] == "role" and key in ("arn", "serve")):
-            output.answer(f"{name:<10} {_words(key, found[key])}")
+            output.answer(f"{name:<10} {_words(key, found)}")
     if found["kind"] == "role":
         return
     if found["rotation"]:
@@ -73,11 +74,21 @@ def command(
     output.answer(f"{'age':<10} {bar.text} days")
 
 
-def _words(key: str, value: Any) -> str:
+def _by_itself(found: Frame) -> str:
+    """A machine that got another name rotates nothing any more, and here it is seen."""
+    machine = found["auto_rotate_elsewhere"]
+    again = f"awsvault edit {found['profile']} --auto-rotate"
+    return f"not here: on {machine}; to have it here: {again}" if machine else "yes"
+
+
+def _words(key: str, found: Frame) -> str:
+    value = found[key]
     if key == "duration_s":
         return durations.show(value)
+    if key == "auto_rotate":
+        return _by_itself(found)
     if value is True:
-        return "yes" if key == "auto_rotate" else "kept"
+        return "kept"
     if isinstance(value, dict):
         return " ".join(f"{key}={text}" for key, text in value.items() if text is not None)
     return " ".join(value) if isinstance(value, list) else str(value)
