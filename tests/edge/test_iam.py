@@ -188,8 +188,6 @@ def test_nothing_is_deleted_of_a_user_who_is_not_there(fake: FakeAws, iam: Iam, 
     nobody: dict[str, Any] = HERE | {"user_name": "nobody"}
     with pytest.raises(AwsFailed, match="NoSuchEntity: The user with name nobody"):
         iam.delete_key(mine(key), **nobody, access_key_id=key.access_key_id)
-    with pytest.raises(AwsFailed, match="NoSuchEntity: The user with name nobody"):
-        iam.delete_user_policy(mine(key), **nobody, name="p")
 
 
 def test_last_use_of_any_key_of_the_user(fake: FakeAws, iam: Iam, alice: User, key: AccessKey) -> None:

@@ -4,7 +4,7 @@
 import re
 
 from tests.fake_aws import policies
-from tests.fake_aws.query import Ask, Handler, element, members, page, stamp, tags, xml
+from tests.fake_aws.query import Ask, Handler, element, page, stamp, tags, xml
 from tests.fake_aws.sigv4 import Rejected
 from tests.fake_aws.world import User
 
@@ -57,13 +57,6 @@ def tag_user(ask: Ask) -> str:
     return ""
 
 
-def untag_user(ask: Ask) -> str:
-    """A tag that is not there is no error."""
-    user, gone = _named(ask), {key.lower() for key in members(ask.parameters, "TagKeys")}
-    user.tags = {key: value for key, value in user.tags.items() if key.lower() not in gone}
-    return ""
-
-
 def put_user_policy(ask: Ask) -> str:
     user, name = _named(ask), ask.parameters.get("PolicyName", "")
     document = ask.parameters.get("PolicyDocument", "")
@@ -111,7 +104,6 @@ ACTIONS: dict[str, Handler] = {
     "DeleteUser": delete_user,
     "ListUserTags": list_user_tags,
     "TagUser": tag_user,
-    "UntagUser": untag_user,
     "PutUserPolicy": put_user_policy,
     "DeleteUserPolicy": delete_user_policy,
     "ListAttachedUserPolicies": list_attached_user_policies,

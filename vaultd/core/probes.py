@@ -15,7 +15,6 @@ Right = Literal["proven", "missing", "unknown"]
 
 #: 0 is no digit of the ids that IAM gives out.
 _NEVER_ISSUED = "AKIA0000000000000000"
-_NEVER_WRITTEN = "awsvault-probe"
 #: What each asks beyond the user's name.
 _PROBES: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
     {
@@ -23,9 +22,6 @@ _PROBES: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
         "iam:UpdateAccessKey": {"AccessKeyId": _NEVER_ISSUED, "Status": "Inactive"},
         "iam:DeleteAccessKey": {"AccessKeyId": _NEVER_ISSUED},
         "iam:ListUserTags": {"MaxItems": 1},
-        "iam:UntagUser": {"TagKeys": [_NEVER_WRITTEN]},
-        "iam:ListAttachedUserPolicies": {"MaxItems": 1},
-        "iam:DeleteUserPolicy": {"PolicyName": _NEVER_WRITTEN},
     }
 )
 

@@ -5,8 +5,7 @@ Every call blocks, so callers run it in a thread. `region` says no more than whe
 in a partition. Must not know profiles, the vault, the socket, or why a key is made or deleted.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -103,8 +102,11 @@ class Iam:
         A user that is not there is none: it may have been renamed, and its keys work on.
         """
         where = self._boto.region(partition, region)
-        with _gone_already_is_gone():
+        try:
             self._do("DeleteAccessKey", credentials, where, UserName=user_name, AccessKeyId=access_key_id)
+        except AwsFailed as error:
+            if error.details.get("aws_code") != NO_SUCH_ENTITY or is_about_user(error):
+                raise
 
     def key_last_used(
         self, credentials: Credentials, *, partition: str, region: str | None, access_key_id: str
@@ -169,12 +171,6 @@ class Iam:
         where, tags = self._boto.region(partition, region), [{"Key": key, "Value": value}]
         self._do("TagUser", credentials, where, UserName=user_name, Tags=tags)
 
-    def untag_user(
-        self, credentials: Credentials, *, partition: str, region: str | None, user_name: str, key: str
-    ) -> None:
-        where = self._boto.region(partition, region)
-        self._do("UntagUser", credentials, where, UserName=user_name, TagKeys=[key])
-
     def put_user_policy(
         self,
         credentials: Credentials,
@@ -188,14 +184,6 @@ class Iam:
         """Replaces the inline policy of that name."""
         where, policy = self._boto.region(partition, region), {"PolicyName": name, "PolicyDocument": document}
         self._do("PutUserPolicy", credentials, where, UserName=user_name, **policy)
-
-    def delete_user_policy(
-        self, credentials: Credentials, *, partition: str, region: str | None, user_name: str, name: str
-    ) -> None:
-        """One that was gone already is a success."""
-        where = self._boto.region(partition, region)
-        with _gone_already_is_gone():
-            self._do("DeleteUserPolicy", credentials, where, UserName=user_name, PolicyName=name)
 
     def attached_policies(
         self, credentials: Credentials, *, partition: str, region: str | None, user_name: str
@@ -246,16 +234,6 @@ class Iam:
             if marker is None:
                 return tuple(found)
         raise AwsFailed(f"the answer to iam:{action} does not end", hint="try again")
-
-
-@contextmanager
-def _gone_already_is_gone() -> Iterator[None]:
-    """For what is deleted; where the user itself is not there, nothing is known of what it had."""
-    try:
-        yield
-    except AwsFailed as error:
-        if error.details.get("aws_code") != NO_SUCH_ENTITY or is_about_user(error):
-            raise
 
 
 def is_about_user(error: AwsFailed) -> bool:
