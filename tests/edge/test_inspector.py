@@ -467,6 +467,21 @@ def test_a_session_that_we_served_is_a_use(months: Desk, aws: FakeAws, *, restar
     asyncio.run(scenario())
 
 
+def test_a_day_without_a_moment_to_keep_what_was_learnt_is_no_use(months: Desk, aws: FakeAws) -> None:
+    """One look a day: there is always a key to ask about."""
+
+    async def scenario() -> None:
+        desk = await months.opened()
+        await add(desk, aws, "dev")
+        await desk.tick()
+        await pass_time(desk, ticks=44, hours=DAY)
+        assert not await unused(desk)
+        await pass_time(desk, ticks=2, hours=DAY)
+        assert await unused(desk)
+
+    asyncio.run(scenario())
+
+
 def test_what_was_learnt_is_kept_once_a_day_without_a_backup(months: Desk, aws: FakeAws) -> None:
     async def scenario() -> None:
         desk = await months.opened()

@@ -25,15 +25,16 @@ class Seen:
     used_at: datetime | None
 
 
-def is_own(used: LastUsed, profile: KeyProfile, now: datetime) -> bool:
+def is_own(used: LastUsed, profile: KeyProfile, asked_at: datetime | None, now: datetime) -> bool:
     """Was it a question of ours, this one or an earlier one (AWS tells a use hours late)?
 
-    What used IAM since the last one, or before the vault had the key, was somebody.
+    What used IAM since the last one, or before the vault had the key, was somebody. `asked_at`: the last one, if it is
+    not in the vault yet.
     """
     if used.service != "iam" or used.at < profile.key.added_at - _CLOCKS:
         return False
-    asked_at = profile.verified_at or profile.key.added_at
-    return used.at <= asked_at + _CLOCKS or used.at >= now - _CLOCKS
+    last = latest(profile.verified_at, asked_at)
+    return (last is not None and used.at <= last + _CLOCKS) or used.at >= now - _CLOCKS
 
 
 def noted(body: Body, seen: Mapping[str, Seen]) -> Body:

@@ -105,18 +105,18 @@ class Inspector:
 
     async def _ask(self, profile: KeyProfile) -> None:
         key_id, epoch = profile.key.access_key_id, self._epoch()
-        known = self.about(key_id)
+        before = self._answers.get(key_id) or Answer(0.0, None)
         try:
             now = self._clock.now()
-            facts, is_told = await asyncio.to_thread(_ask, self._aws(), profile, known, now, self._host)
+            facts, is_told = await asyncio.to_thread(_ask, self._aws(), profile, before, now, self._host)
         except AwsFailed as error:
             self._failed(key_id, error)
         else:
             self._complained = False
             if self._epoch() == epoch:
-                before = self._answers.get(key_id)
-                self._answers[key_id] = Answer(self._clock.boottime(), facts, now if is_told else None)
-                self.version += before is None or before.facts != facts
+                asked_at = now if is_told else before.asked_at
+                self._answers[key_id] = Answer(self._clock.boottime(), facts, asked_at)
+                self.version += before.facts != facts
         finally:
             self._asking = None
 
@@ -187,9 +187,9 @@ def _carried(facts: KeyFacts | None) -> list[int | str | None] | None:
     ]
 
 
-def _ask(aws: Aws, profile: KeyProfile, known: KeyFacts, now: datetime, host: str) -> tuple[KeyFacts, bool]:
+def _ask(aws: Aws, profile: KeyProfile, before: Answer, now: datetime, host: str) -> tuple[KeyFacts, bool]:
     """What is known now, and whether AWS told the last use. Blocking. Raises AwsFailed; that a right is missing is no failure."""
-    credentials = of_key(profile.key)
+    known, credentials = before.facts or KeyFacts(), of_key(profile.key)
     user = IamUser(aws.iam, credentials, profile.partition, profile.region, chain.user_name(profile))
     used, is_told = _last_used(user, profile.key.access_key_id)
     attached = if_allowed(user.attached_policies)
@@ -197,7 +197,7 @@ def _ask(aws: Aws, profile: KeyProfile, known: KeyFacts, now: datetime, host: st
         known.quarantined_at is not None if attached is None else any(map(is_quarantine, attached))
     )
     rotated_at, rotated_by = _rotated(user, profile, known, host)
-    if used and not uses.is_own(used, profile, now):
+    if used and not uses.is_own(used, profile, before.asked_at, now):
         known = replace(known, used_at=used.at, used_for=used.service)
     facts = KeyFacts(
         known.used_at,
