@@ -41,8 +41,10 @@ demo: setup
 bench: setup
 	@$(BIN)/python -m tests.bench
 
+# What only has to be repeated, and is repeated more often here: tests/campaign.py.
+OFTEN := $(addprefix tests/promises/,test_clients_through_locks.py test_locks_leak_nothing.py test_malformed_frames.py)
 torture: setup
-	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/torture
+	@TORTURE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/torture $(OFTEN)
 
 conformance: setup
 	@$(BIN)/python -m pytest tests/conformance

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hundred clients go on asking while the vault is locked and unlocked fifty times.
+"""A hundred clients go on asking while the vault is locked and unlocked again and again.
 
 Each gets the right credentials or hears "locked": never another profile's, never half an answer, never a broken
 connection, never "vaultd is not running".
@@ -19,11 +19,12 @@ from typing import Any
 
 from awsvault import get
 from tests import canary
+from tests.campaign import times
 from tests.conftest import DaemonFactory
 from tests.daemons import WARM, Daemon
 from vaultd.wire.errors import Locked, VaultError
 
-LOCKS = 50
+LOCKS = times(50, 15)
 PROCESSES = 4
 THREADS = 25  # in each process: the daemon grants one process 64 connections
 PAUSE_S = (0.1, 0.7)  # without one, two cores do nothing but ask, and the test takes minutes

@@ -88,7 +88,8 @@ class Copy:
 
     def after(self, _name: str) -> None:
         shutil.rmtree(self.target)
-        shutil.copytree(self.play.host.home, self.target)
+        # What is being written at this moment is gone at the next.
+        shutil.copytree(self.play.host.home, self.target, ignore=shutil.ignore_patterns("*.tmp"))
         self.made_at = self.play.fake.clock.now()
 
 
