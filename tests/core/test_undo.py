@@ -10,6 +10,7 @@ from tests.vaults import NOW, key_profile
 from vaultd.core import canonical, undo
 from vaultd.core.keys import Key
 from vaultd.core.records import Body
+from vaultd.core.revocation import Revocation
 from vaultd.core.roles import RoleProfile
 from vaultd.core.rotation import Rotation
 from vaultd.core.rows import decode, encode
@@ -20,6 +21,7 @@ from vaultd.wire.errors import FormatTooNew, Usage, VaultDamaged
 DEV, PROD, OTHER = key_profile("dev"), key_profile("prod", 1), key_profile("other", 2)
 ADMIN = RoleProfile(name="admin", source="dev", role_arn="arn:aws:iam::123456789012:role/admin", added_at=NOW)
 UNDO = Undo(NOW, True, ("dev", "prod"), ("prod", "admin"), (Secret("lines\n"), Secret("more \u00e9\n")))
+REVOKED = Revocation(("AKIAEXAMPLE000000000",), "inactive", False, NOW)
 BODY = Body({"admin": ADMIN, "dev": DEV, "other": OTHER, "prod": PROD}, undo=UNDO)
 
 
@@ -57,6 +59,10 @@ def test_a_longer_one_is_of_a_newer_program() -> None:
         (BODY.with_rotation("dev", rotation_of("dev")), False),
         (BODY.with_rotation("other", rotation_of("other")), True),
         (BODY.with_rotation("dev", None), True),
+        (BODY.with_revocation("dev", REVOKED), False),
+        (BODY.with_revocation("prod", REVOKED), False),
+        (BODY.with_revocation("other", REVOKED), True),
+        (BODY.with_revocation("dev", None), True),
         (BODY.without("prod"), False),
         (BODY.without("admin"), False),
         (BODY.without("other"), True),
@@ -69,7 +75,7 @@ def test_a_longer_one_is_of_a_newer_program() -> None:
         (BODY.with_profile(key_profile("fresh", 3)), True),
         (BODY.with_profile(replace(ADMIN, name="dev", source="prod")), False),
     ],
-    ids="rotate rotate-other close remove remove-role remove-other edit exchange exchange-other add to-role".split(),
+    ids="rotate rotate-other close revoke revoke-made revoke-other unrevoke remove remove-role remove-other edit exchange exchange-other add to-role".split(),
 )
 def test_it_goes_with_the_keys_that_it_is_about(changed: Body, is_kept: bool) -> None:
     assert is_kept == (changed.undo is not None)
