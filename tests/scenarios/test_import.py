@@ -2,6 +2,7 @@
 """`import`: keys in plain text move into the vault, the files keep everything else, and every tool goes on working."""
 
 import json
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -373,6 +374,67 @@ def test_a_dotenv_does_not_take_the_name_of_a_profile_with_other_credentials(sta
     path.unlink()
 
 
+def test_a_dotenv_is_no_exception_when_its_name_needs_no_change(stage: Stage) -> None:
+    work = user_key(stage, "work")
+    shop = stage.daemon.home.parent / "u/shop"
+    shop.mkdir(exist_ok=True)
+    text = f"AWS_ACCESS_KEY_ID={work.access_key_id}\nAWS_SECRET_ACCESS_KEY={work.secret}\n"
+    (shop / ".env").write_text(text)
+    config(stage).write_text("[profile shop]\nsso_session = x\n")
+    done = stage.run("import", "--all", "--yes", "--file", str(shop / ".env"))
+    assert (6, text) == (done.returncode, (shop / ".env").read_text())
+    assert "there is a profile shop already, which has other credentials" in done.stdout
+    (shop / ".env").unlink()
+
+
+def test_an_old_copy_of_a_file_loses_its_keys_too(stage: Stage) -> None:
+    work, prod = user_key(stage, "work"), user_key(stage, "prod")
+    old = f"# old\r\n[work]\r\n{lines(work)}[acme.prod]\n{lines(prod)}region = eu-west-1\n"
+    copy, second = folder(stage) / "credentials.bak", folder(stage) / "config~"
+    copy.write_bytes(old.encode())
+    second.write_text(f"[profile work]\n{lines(work)}output = json\n")
+    credentials(stage).write_text(f"[work]\n{lines(work)}")
+    files = [word for path in (copy, second, credentials(stage)) for word in ("--file", str(path))]
+    done = stage.run("import", "--all", "--yes", *files)
+    assert 0 == done.returncode, done.stderr
+    assert "work, the same key as in ~/.aws/credentials:2" in done.stdout
+    assert "awsvault rotate work acme-prod\n" in done.stderr
+    assert b"# old\r\n[acme.prod]\nregion = eu-west-1\n" == copy.read_bytes()
+    assert "[profile work]\noutput = json\n" == second.read_text()
+    asked = f"[profile work]\n{hook(stage, 'work')}\n[profile acme.prod]\n{hook(stage, 'acme-prod')}"
+    assert asked == config(stage).read_text()
+    assert 0 == stage.run("import", "--undo", "--yes").returncode
+    assert (old.encode(), ["dev"]) == (copy.read_bytes(), names(stage))
+    copy.unlink()
+    second.unlink()
+
+
+def test_what_doctor_names_is_what_helps(stage: Stage) -> None:
+    """Its command lines, word for word, and a --yes."""
+    odd = f"[my work]\n{lines(user_key(stage, 'work'))}"
+    credentials(stage).write_text(f"{odd}[-x]\n{lines(user_key(stage, 'prod'))}")
+    copy = folder(stage) / "old credentials"
+    copy.write_text(f"[two]\n{lines(user_key(stage, 'two'))}")
+    for path in (credentials(stage), copy):
+        path.chmod(0o600)
+    found = [row for row in doctor(stage) if "awsvault import" in row["mend"]]
+    assert 3 == len(found)
+    for row in found:
+        line = row["mend"].removeprefix("run: awsvault ").partition(";")[0]
+        done = stage.run(
+            *shlex.split(line.replace("import", "import --yes")), *(["--all"] * ("--file" in line))
+        )
+        assert 0 == done.returncode, (line, done.stderr)
+    assert ("", "") == (credentials(stage).read_text(), copy.read_text())
+    assert [] == [row for row in doctor(stage) if row["check"] in ("plaintext-keys", "static-keys", "caches")]
+    copy.unlink()
+
+
+def doctor(stage: Stage) -> list[dict[str, Any]]:
+    rows = json.loads(stage.run("doctor", "--json").stdout)
+    return [row for row in rows if row["verdict"] in ("problem", "warning")]
+
+
 def tool(stage: Stage, name: str, answer: str) -> dict[str, str]:
     """Another program on PATH, which says what it was asked and answers."""
     bin_ = stage.daemon.home.parent / "bin"
@@ -479,7 +541,7 @@ def test_a_new_section_of_that_name_is_refused(stage: Stage) -> None:
     assert (6, True) == (status, "has a second [work]" in line), line
 
 
-@pytest.mark.parametrize("change", ["rotate", "remove", "add"])
+@pytest.mark.parametrize("change", ["rotate", "revoke", "remove", "add"])
 def test_a_key_that_changed_since_is_not_put_back(stage: Stage, change: str) -> None:
     credentials(stage).write_text(f"[work]\n{lines(user_key(stage, 'work'))}")
     assert 0 == stage.run("import", "--all", "--yes").returncode

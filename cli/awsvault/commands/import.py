@@ -152,7 +152,7 @@ class _Import:
         free = [it for it in known if not it.why_not]
         if names:
             return candidates.chosen(known, names)
-        if everything or self._yes or len(free) < 2:  # noqa: PLR2004 - of one there is nothing to choose
+        if everything or self._yes or len({it.name for it in free}) < 2:  # noqa: PLR2004 - of one there is nothing to choose
             return free
         typed = prompts.ask("Which ones? Names, or Return for all that can move: ").replace(",", " ").split()
         return candidates.chosen(known, typed) if typed else free
@@ -194,7 +194,8 @@ class _Import:
                 it.serve = serving.choose(it.undecided, str(it.serve), it.name)
 
     def _question(self, picked: Sequence[Candidate], paths: Sequence[str]) -> str:
-        those = "this key" if len(picked) == 1 else f"these {len(picked)} keys"
+        count = len([it for it in picked if it.twin is None])
+        those = "this key" if count == 1 else f"these {count} keys"
         places = " and ".join(telling.short(path) for path in paths if os.path.exists(path))
         return f"Move {those} into the vault, and rewrite {places or telling.short(hook.config_path())}?"
 

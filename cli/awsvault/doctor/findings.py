@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a check says: what it found, where, and what mends it. No value here is a secret."""
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -103,6 +104,12 @@ class Check:
         if self.wants_vault and machine.vault is None:
             return [unchecked(machine.why_closed())]
         return self.judge(machine)
+
+
+def word(text: str) -> str:
+    """A name or a path as a word of a command that a person copies: whole, and quoted where a shell wants that."""
+    quoted = shlex.quote(printable(text))
+    return f"-- {quoted}" if text.startswith("-") else quoted
 
 
 def shown(text: str, limit: int = 60) -> str:

@@ -41,6 +41,7 @@ class Candidate:
     serve: str | None = None
     facts: Frame = field(default_factory=dict)  # the profile as the vault would show it
     imported: bool = False
+    twin: "Candidate | None" = None  # the same key by the same name, in an earlier place
 
     @property
     def found(self) -> Found:
@@ -49,7 +50,9 @@ class Candidate:
     @property
     def asked_by(self) -> str:
         """The profile of the config that is to ask for it: its own, or for what had none a new one."""
-        has_own = self.source.kind in ("aws", "tool") and not self.found.shadowed
+        if self.twin:
+            return self.twin.asked_by
+        has_own = self.source.kind in ("aws", "ini", "tool") and not self.found.shadowed
         return self.found.profile if has_own else self.name
 
     @property
@@ -90,9 +93,12 @@ def named(home: str | None, found: Sequence[Source], config: AwsFile) -> list[Ca
         twin = first.setdefault(candidate.name, candidate)
         if twin is not candidate and not candidate.why_not:
             same = twin.found.same_key(candidate.found)
-            candidate.why_not = (
-                f"{'the same' if same else 'another'} key by this name is in {twin.found.line}"
-            )
+            if same and candidate.source.kind != "aws":
+                candidate.twin = twin
+            else:
+                candidate.why_not = (
+                    f"{'the same' if same else 'another'} key by this name is in {twin.found.line}"
+                )
     return made
 
 
@@ -100,13 +106,15 @@ def check_room(candidates: Sequence[Candidate], files: AwsFiles, home: str | Non
     """What comes under a name that is new to the config must not meet a profile there that has other credentials."""
     asks = hooked(files.config, home)
     for candidate in candidates:
-        there = files.profiles.get(candidate.name)
-        if candidate.why_not or there is None or candidate.asked_by == candidate.found.profile:
+        asking = candidate.asked_by
+        there = files.profiles.get(asking)
+        is_own = candidate.source.kind in ("aws", "tool") and asking == candidate.found.profile
+        if candidate.why_not or candidate.twin or there is None or is_own:
             continue
         rival = plaintext.obstacle_to(there, files.config, files.credentials, home)
-        other = asks.get(candidate.name, candidate.name) != candidate.name
+        other = asks.get(asking, candidate.name) != candidate.name
         if rival or there.has_keys or other or "role_arn" in there.settings():
-            candidate.why_not = f"there is a profile {candidate.name} already, which has other credentials"
+            candidate.why_not = f"there is a profile {asking} already, which has other credentials"
 
 
 def hooked(config: AwsFile, home: str | None) -> dict[str, str]:
@@ -130,10 +138,17 @@ def _key_ids(shown: Frame) -> Iterator[str]:
 def vet(home: str | None, candidates: Sequence[Candidate], wanted: Wanted) -> None:
     """Ask AWS about each that may move. Raises what says nothing about a key: AWS is down, the vault was locked."""
     for candidate in candidates:
-        if not candidate.why_not:
+        if candidate.twin:
+            _follow(candidate, candidate.twin)
+        elif not candidate.why_not:
             output.progress(f"asking AWS about {candidate.name}") if wanted.verify else None
             candidate.serve = wanted.serve or (None if wanted.verify else AS_TODAY)
             _vet(home, candidate, wanted)
+
+
+def _follow(candidate: Candidate, twin: Candidate) -> None:
+    candidate.why_not, candidate.serve, candidate.facts = twin.why_not, twin.serve, twin.facts
+    candidate.held = not twin.why_not  # by the time that its turn comes
 
 
 def _vet(home: str | None, candidate: Candidate, wanted: Wanted) -> None:

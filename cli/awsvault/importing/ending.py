@@ -15,8 +15,10 @@ from vaultd.wire.errors import VaultError
 
 
 def tell(kept: Kept, changed: Sequence[str], *, yes: bool) -> None:
+    once = [it for it in kept.keys if it.twin is None]
     for it in kept.keys:
         it.imported = True
+    for it in once:
         owner = it.facts.get("arn") or "unverified"
         key = output.short_key(it.found.access_key_id)
         output.say(
@@ -28,7 +30,7 @@ def tell(kept: Kept, changed: Sequence[str], *, yes: bool) -> None:
         output.say(f"{telling.short(path)} is rewritten.")
     if changed:
         output.say("To take it back within a week: awsvault import --undo")
-    _tell_of_mfa(kept.keys)
+    _tell_of_mfa(once)
     _tell_of_comments()
     _tell_of_others(kept.keys, yes=yes)
     _offer_rotation(kept, yes=yes)
@@ -74,7 +76,7 @@ def _offer_rotation(kept: Kept, *, yes: bool) -> None:
     output.say(
         "Older copies in plain text may exist elsewhere: in backups, shell histories, dotfile repositories."
     )
-    names = [it.name for it in kept.keys if it.facts.get("verified_at")]
+    names = list(dict.fromkeys(it.name for it in kept.keys if it.facts.get("verified_at")))
     if not names:
         return
     question = f"Rotate {', '.join(names)} now, so that those are worth nothing?"

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from awsvault import hook, rewriting
-from awsvault.importing import account
+from awsvault.importing import account, sources
 from awsvault.importing.account import Step
+from awsvault.importing.candidates import Candidate
 from awsvault.importing.keeping import Kept
 from vaultd.core import envfile, scrub
 from vaultd.core.awsfiles import AwsFile, Hook
@@ -40,7 +41,7 @@ class Edit:
 
 def paths(kept: Kept) -> list[str]:
     """The files that will be changed, or looked at for it."""
-    named = [it.source.path for it in kept.keys if it.source.kind == "env"]
+    named = [it.source.path for it in kept.keys if it.source.kind in ("env", "ini")]
     return [hook.config_path(), hook.credentials_path(), *dict.fromkeys(named)]
 
 
@@ -78,13 +79,26 @@ def _edits(kept: Kept, program: str, parsed: dict[tuple[str, bytes | None], AwsF
         after = scrub.config_text(file, moves, program) if is_config else scrub.credentials_text(file, moves)
         if before is not None or after:
             yield Edit(path, before, text, after)
-    for path in dict.fromkeys(it.source.path for it in kept.keys if it.source.kind == "env"):
+    for path in paths(kept)[2:]:
         before, text = rewriting.read(path)
-        after = text
-        for it in kept.keys:
-            if it.source.path == path:
-                after = envfile.without_key(after, it.found.access_key_id, it.found.secret, it.name)
-        yield Edit(path, before, text, after, is_ini=False)
+        here = [it for it in kept.keys if it.source.path == path]
+        yield Edit(path, before, text, _without(here, text, path, program), is_ini=False)
+
+
+def _without(here: Sequence[Candidate], text: str, path: str, program: str) -> str:
+    """A file that was named, without the keys that were found in it."""
+    copied = [
+        Move(it.found.profile, None, ((it.found.access_key_id, it.found.secret),))
+        for it in here
+        if it.source.kind == "ini"
+    ]
+    if copied:
+        file = AwsFile(text, path)
+        is_config = sources.is_config(file)
+        return scrub.config_text(file, copied, program) if is_config else scrub.credentials_text(file, copied)
+    for it in here:
+        text = envfile.without_key(text, it.found.access_key_id, it.found.secret, it.name)
+    return text
 
 
 def moves_of(kept: Kept) -> list[Move]:

@@ -7,18 +7,24 @@ Reading only. What the lines mean is vaultd.core's business.
 import functools
 import json
 import os
+import re
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from awsvault import hook, keyinput, output, reading, rewriting
 from vaultd.core import envfile, plaintext
-from vaultd.core.awsfiles import AwsFile
+from vaultd.core.awsfiles import AwsFile, profile_in
 from vaultd.core.plaintext import Found, Place
 from vaultd.core.secret import Secret
 from vaultd.wire.errors import NoSuchProfile, Refused, Usage, VaultError, printable
 
-Kind = Literal["aws", "env", "csv", "tool"]
+Kind = Literal["aws", "ini", "env", "csv", "tool"]
+#: A header that has its line to itself (a shell's `[ -f x ] && ...` has not), and AWS's own word for a secret.
+_LIKE_AWS = re.compile(
+    r"^\[[^\]\r\n]+\][ \t]*\r?$.*^[ \t]*aws_secret_access_key[ \t]*[=:]", re.MULTILINE | re.DOTALL
+)
 TOOLS = {
     "aws-vault": ("aws-vault", "export", "--no-session", "--format=json"),
     "granted": ("granted", "credential-process", "--profile"),
@@ -54,8 +60,10 @@ def of_aws(files: AwsFiles, home: str | None) -> list[Source]:
 
 
 def of_file(path: str) -> list[Source]:
-    """The keys of a .env file, a shell's start-up file or a download of the IAM console. Raises Usage."""
+    """The keys of a .env file, a shell's start-up file, a download of the IAM console or a copy of a file of AWS. Raises Usage."""
     path = os.path.abspath(os.path.expanduser(path))
+    if os.path.realpath(path) in map(os.path.realpath, (hook.config_path(), hook.credentials_path())):
+        return []  # they are looked at anyway
     head = reading.content(path, limit=keyinput.SIZE_LIMIT)
     if keyinput.is_csv(head):
         return [
@@ -63,10 +71,26 @@ def of_file(path: str) -> list[Source]:
             for row, key, profile in keyinput.all_from_csv(path)
         ]
     _, text = rewriting.read(path)
+    if _LIKE_AWS.search(text):
+        return [Source(it, "ini", path) for it in _in_copy(AwsFile(text, path))]
     found = envfile.found_in(text, path, _profile_for(path))
     if not found:
         output.say(f"There is no access key in {path}.")
     return [Source(it, "env", path) for it in found]
+
+
+def _in_copy(file: AwsFile) -> Iterator[Found]:
+    """What a copy of `credentials` or of `config` holds. That a profile is a role is the business of AWS's own file."""
+    empty = AwsFile("", file.where)
+    pair = (file, empty) if is_config(file) else (empty, file)
+    for it in plaintext.found_in(*pair):
+        obstacle = "it is a role there: the copy is no place to take it over from" if it.role else ""
+        yield replace(it, obstacle=it.obstacle or obstacle)
+
+
+def is_config(file: AwsFile) -> bool:
+    """Do its headers say `profile`?"""
+    return any(profile_in(section.header) not in (None, "default") for section in file.sections)
 
 
 def _profile_for(path: str) -> str:

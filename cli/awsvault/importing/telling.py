@@ -46,6 +46,8 @@ def becomes(candidate: Candidate) -> str:
     name = candidate.name
     if candidate.why_not:
         return f"stays: {candidate.why_not}"
+    if candidate.twin:
+        return f"{name}, the same key as in {where(candidate.twin)}"
     if candidate.held:
         return f"{name}, which the vault has already"
     if candidate.dead:

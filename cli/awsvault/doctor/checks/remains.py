@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 
-from awsvault.doctor.findings import Check, Finding, warning
+from awsvault.doctor.findings import Check, Finding, warning, word
 from awsvault.doctor.machine import Cache, Machine
 
 _WHAT = {
@@ -27,12 +27,12 @@ def _mend(cache: Cache) -> str:
     if cache.what == "key":
         return "put that key into the vault, and take it out of there"
     if cache.what == "copy":
-        return f"if the key is in the vault: rm {cache.path}; if not: awsvault import --file {cache.path}"
+        return f"run: awsvault import --file {word(cache.path)}; then, if nothing else in it is needed: rm {word(cache.path)}"
     if "/.aws/sso/" in cache.path:
         return "when you do not need it: aws sso logout"
     if "/.aws/login/" in cache.path:
         return "when you do not need it: aws logout"
-    return f"run: rm {cache.path}"
+    return f"run: rm {word(cache.path)}"
 
 
 def histories(machine: Machine) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 
-from awsvault.doctor.findings import Check, Finding, Unplain, problem, shown, warning
+from awsvault.doctor.findings import Check, Finding, Unplain, problem, shown, warning, word
 from awsvault.doctor.machine import Machine
 from awsvault.doctor.survey import Part, Profile, Setting
 from vaultd.core import adopt, awsfiles
@@ -33,7 +33,7 @@ def static_keys(machine: Machine) -> Iterator[Finding]:
             if left:
                 yield problem(
                     f"{_key(part)} stands beside the hook of {shown(profile.name)}, and most tools use it instead",
-                    f"awsvault doctor --fix takes it out if the vault holds the same; or: awsvault import {profile.name}",
+                    f"awsvault doctor --fix takes it out if the vault holds the same; or: awsvault import {word(profile.name)}",
                     profile=profile.name,
                     file=file,
                     line=min(setting.line for setting in left),
@@ -55,7 +55,7 @@ def plaintext(machine: Machine) -> Iterator[Finding]:
             if SECRET in part.settings and not any(token in part.settings for token in TOKENS):
                 yield warning(
                     f"{_key(part)} of {shown(profile.name)} lies there in plain text",
-                    f"run: awsvault import {shown(profile.name)}",
+                    f"run: awsvault import {word(profile.name)}",
                     profile=profile.name,
                     file=file,
                     line=part.settings[SECRET].line,
