@@ -174,7 +174,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_topics_that_messages_name_exist(environment: dict[str, str]) -> None:
     assert 0 == run(environment, "help").returncode
-    for topic in ("session", "damaged", "exit"):
+    for topic in ("session", "import", "damaged", "exit"):
         assert run(environment, "help", topic).stdout
 
 

@@ -57,6 +57,36 @@ It is weaker. MFA is worth something because the code comes from another thing t
 whoever opens the vault has both. It still helps against a key that leaked by itself, and satisfies policies that ask
 for MFA. Otherwise: awsvault mfa PROFILE, once every twelve hours.
 """,
+    "import": """\
+awsvault import moves the keys that lie in plain text into the vault: it finds them, asks AWS about each, keeps them, and
+only then rewrites the files. Every tool goes on with the same profile names.
+
+    awsvault import --dry-run                which keys, whose, how old, what would become of them; changes nothing
+    awsvault import                          choose, then confirm once; without a terminal: --all (or names) and --yes
+    awsvault import --file FILE              look here, too: a .env, a shell's start-up file, a .csv of the IAM console, an
+                                             old copy of AWS's files
+    awsvault import --from aws-vault NAME    or granted: ask that tool for the key that it holds; it keeps its own
+    awsvault import --undo                   the lines come back and the profiles go, until a week is over or one of
+                                             the keys is rotated, revoked, exchanged or removed
+
+What changes: the lines with the key go out of ~/.aws/credentials and ~/.aws/config, a credential_process line comes into
+the config; in a .env or a start-up file AWS_PROFILE takes the key's place. Roles that are assumed from a key are offered,
+since several SDKs cannot assume them from a process. A section whose name is none for the vault keeps it: [acme.prod]
+asks for acme-prod. Comments, order, other settings, line ends, links and modes stay. --undo refuses, and changes nothing,
+when a line that it would put back or take out has changed since.
+
+How a key is served is decided by what AWS says: a session, unless the key last called IAM or AWS gives it none; you are
+asked where that points both ways. A key that AWS does not take is kept, marked unverified. AWS is down: --no-verify.
+
+Never written: a secret in plain text, not in a backup, a temporary file, a log or an argument. What was taken out is kept
+for --undo in the vault, sealed. Killed at any moment, each key is in the vault or still in its file: run it again.
+
+What stays, and why, is said: temporary credentials (they have a session token), half a key, a key beside settings that give
+other credentials (sso_session, another credential_process), a root key without --allow-root, and a key whose name in the vault
+has another one.
+
+Copies may exist elsewhere: backups, shell histories, repositories. They are worth nothing after awsvault rotate PROFILE.
+""",
     "rotate": """\
 awsvault rotate PROFILE makes a new key, tries it, serves it, and returns. By itself, while it is unlocked, vaultd then
 deactivates the old key after a day and deletes it after a week more ([rotation] grace, soak).

@@ -33,7 +33,7 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     ] = False,
     file: Annotated[
         list[str] | None,
-        typer.Option("--file", metavar="FILE", help="Look here, too: a .env, a shell's rc, a console's CSV."),
+        typer.Option("--file", metavar="FILE", help="Look here, too: a .env, a shell's rc, a console's CSV, a copy."),
     ] = None,
     tool: Annotated[
         str | None,
@@ -66,7 +66,7 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     """Move keys in plain text into the vault.
 
     They are looked for in ~/.aws/credentials and ~/.aws/config. AWS is asked about each before anything is changed. Then the vault has it, the files lose the secret, and a line
-    in ~/.aws/config makes every AWS tool ask awsvault for the profile. Nothing in plain text is kept.
+    in ~/.aws/config makes every AWS tool ask awsvault for the profile. Nothing in plain text is kept. More: awsvault help import
     """
     home = home_of(ctx)
     if undo:
