@@ -38,6 +38,7 @@ def test_the_demo_shows_the_main_job() -> None:
     assert 0 == done.returncode, done.stdout + done.stderr
     for line in (
         "$ awsvault init",
+        "run: awsvault import",
         "$ aws sts get-caller-identity --profile dev",
         "arn:aws:iam::123456789012:user/alice",
         "a key was made, the old one deactivated, then deleted, and one is left",

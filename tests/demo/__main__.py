@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The story that `make demo` tells. Ends with status 0 only when every step came out as it says."""
 
-import csv
-import io
 import json
 import re
 import secrets
@@ -48,12 +46,12 @@ def _too_long(_signal: int, _frame: object) -> NoReturn:
 
 def show(stage: Stage) -> None:
     stage.say(
-        "A throw-away home, and a stand-in for AWS (moto) with an IAM user whose key came as the console's CSV file."
+        "A throw-away home, and a stand-in for AWS (moto) with an IAM user, whose key lies where `aws configure` puts it."
     )
     stage.set("HOME", str(stage.root / "home"))
     stage.set("AWS_CONFIG_FILE", str(stage.root / "home/.aws/config"))
     _, aws = stage.start("-m", "moto.server", "-H", "127.0.0.1", "-p", "0", ready=r"Running on (http://\S+)")
-    alices_secret = console_csv(aws, stage.root / "home/Downloads/alice_accessKeys.csv")
+    alices_secret = plain_text(aws, stage.root / "home/.aws")
     use_vault(stage, stage.root / "vault", aws)
 
     key_served(stage)
@@ -70,16 +68,16 @@ def use_vault(stage: Stage, home: Path, aws: str) -> None:
     stage.set("AWS_ENDPOINT_URL", aws)
 
 
-def console_csv(aws: str, file: Path) -> str:
-    """Make the user alice with a key as an administrator would, and save the key as the console does; her secret."""
+def plain_text(aws: str, folder: Path) -> str:
+    """Make the user alice with a key as an administrator would, and keep the key as nearly everybody does; her secret."""
     iam_call(aws, "CreateUser")
     reply = iam_call(aws, "CreateAccessKey")
     key_id, secret = (
         re.findall(f"<{tag}>(.*?)</{tag}>", reply)[0] for tag in ("AccessKeyId", "SecretAccessKey")
     )
-    text = io.StringIO()
-    csv.writer(text).writerows([["Access key ID", "Secret access key"], [key_id, secret]])
-    file.write_text(text.getvalue(), "utf-8-sig")
+    key = f"aws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n"
+    (folder / "credentials").write_text(f"# alice, for the shop's builds\n[dev]\n{key}")
+    (folder / "config").write_text("[profile dev]\n# near the shop\nregion = eu-central-1\n")
     return str(secret)
 
 
@@ -92,13 +90,28 @@ def iam_call(aws: str, action: str) -> str:
 
 
 def key_served(stage: Stage) -> None:
-    stage.say("A vault, and alice's key in it.")
+    stage.say("Whatever alice runs can read her key. A vault is made; it tells of keys that lie like that.")
+    stage.run("cat ~/.aws/credentials", shows=["aws_secret_access_key"])
     stage.run("awsvault init", dialogue=[*NEW_PASSPHRASE, *written_down()], shows=["Recovery code"])
     stage.run("awsvault lock", shows=["The vault is locked"])
-    stage.run("awsvault unlock", dialogue=[("Passphrase: ", PASSPHRASE)], shows=["The vault is unlocked"])
-    add = "awsvault add dev --csv ~/Downloads/alice_accessKeys.csv --delete-csv --serve key --region eu-central-1"
-    stage.run(add, shows=["dev is added", "is deleted"])
-    stage.run("cat ~/.aws/config", shows=["[profile dev]", "credential_process = "])
+    stage.run(
+        "awsvault unlock",
+        dialogue=[("Passphrase: ", PASSPHRASE)],
+        shows=["a key lies in plain text", "run: awsvault import"],
+    )
+    stage.say(
+        "The key moves into the vault, and only its lines out of the file. --serve key: moto knows no session."
+    )
+    answers = [
+        ("into the vault, and rewrite ~/.aws/config and ~/.aws/credentials? [Y/n] ", "y"),
+        ("Rotate dev now", "n"),
+    ]
+    stage.run("awsvault import --serve key", dialogue=answers, shows=["dev is in the vault", "is rewritten"])
+    after = stage.run(
+        "cat ~/.aws/credentials ~/.aws/config", shows=["# near the shop", "credential_process = "]
+    )
+    if "aws_secret_access_key" in after:
+        raise Unexpected("the key is still in plain text")
     stage.run("awsvault list", shows=["dev"])
 
     stage.say("The real aws command and boto3 get alice's key through that line; neither knows of awsvault.")

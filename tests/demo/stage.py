@@ -37,7 +37,7 @@ class Stage:
     def __init__(self) -> None:
         # Below /tmp whatever TMPDIR says: a socket's path has 107 bytes at most.
         self.root = Path(tempfile.mkdtemp(prefix="awsvault-demo-", dir="/tmp"))
-        for name in ("home", "home/.aws", "home/Downloads", "tmp"):
+        for name in ("home", "home/.aws", "tmp"):
             (self.root / name).mkdir(mode=0o700)
         self.environment = {
             "PATH": f"{BIN}:{os.defpath}",

@@ -38,7 +38,7 @@ def test_init(bare_daemon: Daemon) -> None:
         "\n"
         "To check what you wrote, group N of 9: XXXX\n"
         "To check what you wrote, group N of 9: XXXX\n"
-        "Next: awsvault add PROFILE\n"
+        "Next: awsvault add PROFILE, or for keys that lie in ~/.aws: awsvault import\n"
     )
     assert "unlocked" == bare_daemon.state()
     bare_daemon.lock_and_wait()

@@ -154,7 +154,7 @@ _TEXTS: Final[Mapping[What, str]] = {
     "rotation-open": "a rotation is open and does not go on since {since}{also}",
     "left-behind": "{machine} began to rotate the key on {since}: if it went through, this vault holds the old one",
     "revocation-open": "the key is not revoked in all that was asked on {since}{also}",
-    "plaintext": "a key lies in plain text in {note}, and beats the vault's",
+    "plaintext": "a key lies in plain text in {note}, and tools use it before any of the vault",
     "hook-changed": "{note} called awsvault and calls another program now",
     "unused": "the key counts as unused since {since}: is it needed?",
     "root-key": "this is a root key, which may do everything: AWS advises to have none",

@@ -43,7 +43,7 @@ def command(
         recovery_file=recovery_file,
         with_recovery=not no_recovery,
     )
-    output.say("Next: awsvault add PROFILE")
+    output.say("Next: awsvault add PROFILE, or for keys that lie in ~/.aws: awsvault import")
 
 
 def create(
