@@ -33,7 +33,9 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     ] = False,
     file: Annotated[
         list[str] | None,
-        typer.Option("--file", metavar="FILE", help="Look here, too: a .env, a shell's rc, a console's CSV, a copy."),
+        typer.Option(
+            "--file", metavar="FILE", help="Look here, too: a .env, a shell's rc, a console's CSV, a copy."
+        ),
     ] = None,
     tool: Annotated[
         str | None,
