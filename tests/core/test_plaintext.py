@@ -133,7 +133,7 @@ def test_a_secret_in_a_comment_is_pointed_at() -> None:
     file = AwsFile(
         expanded("[dev]\n# aws_secret_access_key = <a secret>\n#aws_access_key_id = x\n"), "credentials"
     )
-    assert [2] == plaintext.comments_with_secrets(file)
+    assert [2] == plaintext.comments_with_secrets(file.lines)
 
 
 def test_a_key_that_is_another_by_now_stays() -> None:
@@ -155,9 +155,9 @@ def test_a_file_that_aws_refuses_is_refused_by_line(text: str, line: str) -> Non
 
 
 def test_five_megabytes_of_seven_thousand_profiles_take_a_second_at_most() -> None:
-    filler = "".join(f"setting_{number} = some value of some length\n" for number in range(14))
+    filler = "".join(f"setting_{number} = some value of some length, and more\n" for number in range(16))
     config = "".join(f"[profile p{number}]\n{filler}region = eu-west-1\n\n" for number in range(7_000))
-    assert len(config) > 3_500_000
+    assert len(config) > 5 * 1024 * 1024
     credentials = expanded("[p17]\n<a>\n[p6999]\n<b>\n[new]\n<c>\n")
     spent, after = [], ""
     for _ in range(2):

@@ -6,7 +6,7 @@ must not know AWS or the vault; how the lines go out of the files is scrub.py's 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -208,11 +208,11 @@ def _inherited(file: IniFile) -> str:
     return ""
 
 
-def comments_with_secrets(file: IniFile) -> list[int]:
-    """The lines that are commented out and still look like a secret."""
+def comments_with_secrets(lines: Iterable[str]) -> list[int]:
+    """The numbers of the lines that are commented out and still look like a secret."""
     return [
         number
-        for number, line in enumerate(file.lines, 1)
+        for number, line in enumerate(lines, 1)
         if line.lstrip()[:1] in ("#", ";")
         and re.match(rf"\W*{SECRET}\s*[=:]\s*\S", line.lstrip(), re.IGNORECASE)
     ]

@@ -173,7 +173,7 @@ class _Import:
             own = keeping.own_roles(aws.config, picked, self._home)
             keeping.take_over(kept, aws.config, [*own, *roles], verify=self._wanted.verify, yes=self._yes)
             _leave_halves(kept)
-        changed = files.rewrite(kept, program)
+        changed = files.rewrite(kept, program, aws)
         ending.tell(kept, changed, yes=self._yes)
 
     def _offered(self, picked: Sequence[Candidate], aws: AwsFiles) -> list[Role]:

@@ -10,7 +10,7 @@ from awsvault.importing import telling
 from awsvault.importing.candidates import Candidate
 from awsvault.importing.keeping import Kept
 from vaultd.core import plaintext
-from vaultd.core.awsfiles import AwsFile
+from vaultd.core.ini import split
 from vaultd.wire.errors import VaultError
 
 
@@ -47,8 +47,7 @@ def _tell_of_mfa(keys: Sequence[Candidate]) -> None:
 
 def _tell_of_comments() -> None:
     for path in (hook.credentials_path(), hook.config_path()):
-        file = AwsFile(rewriting.read(path)[1], path)
-        for line in plaintext.comments_with_secrets(file):
+        for line in plaintext.comments_with_secrets(split(rewriting.read(path)[1])):
             output.say(
                 f"{telling.short(path)} line {line}: a comment that looks like a secret is left there."
             )

@@ -9,13 +9,14 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from awsvault import hook, rewriting
 from awsvault.importing import account, sources
 from awsvault.importing.account import Step
 from awsvault.importing.candidates import Candidate
 from awsvault.importing.keeping import Kept
+from awsvault.importing.sources import AwsFiles
 from vaultd.core import envfile, scrub
 from vaultd.core.awsfiles import AwsFile, Hook
 from vaultd.core.scrub import Move
@@ -39,20 +40,34 @@ class Edit:
         return self.after.encode("utf-8", "surrogateescape")
 
 
+@dataclass(slots=True)
+class _Known:
+    """What was read and written already: a file of seven thousand profiles takes half a second to read."""
+
+    parsed: dict[tuple[str, str], AwsFile]
+    written: dict[str, bytes] = field(default_factory=dict)
+
+    def file(self, path: str, text: str) -> AwsFile:
+        file = self.parsed.get((path, text))
+        if file is None:
+            file = self.parsed[path, text] = AwsFile(text, path)
+        return file
+
+
 def paths(kept: Kept) -> list[str]:
     """The files that will be changed, or looked at for it."""
     named = [it.source.path for it in kept.keys if it.source.kind in ("env", "ini")]
     return [hook.config_path(), hook.credentials_path(), *dict.fromkeys(named)]
 
 
-def rewrite(kept: Kept, program: str) -> list[str]:
+def rewrite(kept: Kept, program: str, aws: AwsFiles) -> list[str]:
     """The files that were changed. From the first change to the last no Ctrl-C comes between."""
     sealing = account.Sealing(kept.home, [it.name for it in kept.keys], [*kept.made])
     changed: list[str] = []
-    parsed: dict[tuple[str, bytes | None], AwsFile] = {}
+    known = _Known({(file.where, "".join(file.lines)): file for file in (aws.config, aws.credentials)})
     with _uninterrupted():
         for _attempt in range(ATTEMPTS):
-            edits = [edit for edit in _edits(kept, program, parsed) if edit.before != edit.data]
+            edits = [edit for edit in _edits(kept, program, known) if edit.before != edit.data]
             if not edits:
                 break
             sealing.keep([Step.of(edit.path, edit.text, edit.after) for edit in edits])
@@ -60,6 +75,7 @@ def rewrite(kept: Kept, program: str) -> list[str]:
                 if not rewriting.swap(edit.path, edit.before, edit.data, is_ini=edit.is_ini):
                     break  # it moved: look again
                 changed.append(edit.path)
+                known.written[edit.path] = edit.data
         else:
             raise Conflict(
                 "the files keep changing; the keys are in the vault, and still in the files",
@@ -69,12 +85,14 @@ def rewrite(kept: Kept, program: str) -> list[str]:
     return list(dict.fromkeys(changed))
 
 
-def _edits(kept: Kept, program: str, parsed: dict[tuple[str, bytes | None], AwsFile]) -> Iterator[Edit]:
+def _edits(kept: Kept, program: str, known: _Known) -> Iterator[Edit]:
     """`config` first: from the moment that the hooks stand there, a key that goes is one that is not missed."""
     moves = moves_of(kept)
     for path in (hook.config_path(), hook.credentials_path()):
         before, text = rewriting.read(path)
-        file = parsed.setdefault((path, before), AwsFile(text, path))
+        if before is not None and before == known.written.get(path):
+            continue
+        file = known.file(path, text)
         is_config = path == hook.config_path()
         after = scrub.config_text(file, moves, program) if is_config else scrub.credentials_text(file, moves)
         if before is not None or after:
