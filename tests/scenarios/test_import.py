@@ -183,6 +183,20 @@ def test_words_that_make_no_sense(stage: Stage, words: list[str], line: str) -> 
     assert (2, True) == (status, said.startswith(line))
 
 
+def test_a_secret_in_the_place_of_the_id_is_not_shown(stage: Stage) -> None:
+    key = user_key(stage, "work")
+    text = f"aws_access_key_id = {key.secret}\naws_secret_access_key = {key.access_key_id}\n"
+    credentials(stage).write_text(f"[work]\n{text}[half]\naws_access_key_id = {key.secret}\n")
+    env = folder(stage) / "x.env"
+    env.write_text(f"AWS_ACCESS_KEY_ID={key.secret}\nAWS_SECRET_ACCESS_KEY={key.access_key_id}\n")
+    for words in (["--dry-run"], ["--dry-run", "--json"], ["--all", "--yes", "--no-verify"]):
+        done = stage.run("import", *words, "--file", str(env))
+        assert "the access key id stands where the secret" in done.stdout
+        assert key.secret[-4:] not in done.stdout + done.stderr
+    assert key.secret[-4:] not in stage.run("doctor").stdout
+    env.unlink()
+
+
 # --- what AWS says
 
 
@@ -418,7 +432,7 @@ def test_what_doctor_names_is_what_helps(stage: Stage) -> None:
     for path in (credentials(stage), copy):
         path.chmod(0o600)
     rows = json.loads(stage.run("doctor", "--json").stdout)
-    found = [row for row in rows if "awsvault import" in row["mend"]]
+    found = [row for row in rows if "awsvault import" in (row["mend"] or "")]
     assert 3 == len(found)
     for row in found:
         line = row["mend"].removeprefix("run: awsvault ").partition(";")[0]

@@ -26,6 +26,7 @@ TEMPORARY: Final = "temporary: it ends by itself"
 _ROLE: Final = "role_arn"
 _SOURCE: Final = "source_profile"
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
+_SHOUTED = re.compile(r"[A-Z0-9_]{4,128}")
 _SERIAL = re.compile(r"[A-Za-z0-9_+=/:,.@-]{9,256}")
 
 
@@ -48,6 +49,11 @@ class Found:
     obstacle: str = ""  # why it stays where it is
     shadowed: bool = False  # the same profile has another key in `credentials`, which is the one that is used
     role: bool = False  # the profile itself is a role, which this key assumes
+
+    @property
+    def shown_id(self) -> str:
+        """The access key id, if it can be told from a secret: the two may have changed places. Otherwise nothing."""
+        return self.access_key_id if looks_like_id(self.access_key_id) else ""
 
     @property
     def line(self) -> str:
@@ -147,6 +153,11 @@ def serial_in(settings: Mapping[str, str]) -> str | None:
     return value if _SERIAL.fullmatch(value) else None
 
 
+def looks_like_id(value: str) -> bool:
+    """Secrets have small letters in them; AWS's key ids never."""
+    return bool(_SHOUTED.fullmatch(value))
+
+
 def shape(key_id: str, secret: str, *, has_token: bool) -> str:
     """Why these two are not a key that can be kept; empty when they look like one."""
     if has_token or key_id.startswith("ASIA"):
@@ -155,6 +166,8 @@ def shape(key_id: str, secret: str, *, has_token: bool) -> str:
         return f"only half a key: the {'secret' if key_id else 'access key id'} is missing"
     if "\n" in key_id + secret:
         return "it is not written on one line"
+    if looks_like_id(secret) and not looks_like_id(key_id):
+        return "the access key id stands where the secret access key belongs"
     if not ACCESS_KEY_ID.match(key_id) or not SECRET_KEY.match(secret.encode("utf-8", "surrogateescape")):
         return "that is no access key"
     return ""

@@ -20,7 +20,7 @@ def show(candidates: Sequence[Candidate]) -> None:
 def _row(candidate: Candidate) -> list[Cell]:
     facts, found = candidate.facts, candidate.found
     age = f"{facts['age_days']} days" if facts.get("created_at") else ""
-    key = output.short_key(found.access_key_id) if found.access_key_id else ""
+    key = output.short_key(found.shown_id) if found.shown_id else ""
     texts = (found.profile, where(candidate), key, str(facts.get("account") or ""), age)
     style = "yellow" if candidate.why_not else ""
     return [
@@ -64,7 +64,7 @@ def as_json(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
         {
             "profile": it.found.profile,
             "places": [{"file": place.where, "line": place.line} for place in it.found.places],
-            "access_key_id": it.found.access_key_id or None,
+            "access_key_id": it.found.shown_id or None,
             "name": it.name,
             "status": it.status,
             "why_not": it.why_not or None,

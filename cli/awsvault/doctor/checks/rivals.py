@@ -43,7 +43,9 @@ def static_keys(machine: Machine) -> Iterator[Finding]:
 
 def _key(part: Part) -> str:
     found = part.settings.get(KEY_ID)
-    return f"the key ...{shown(found.value[-TAIL:])}" if found and found.value else "a key"
+    if not found or not found.value or found.value != found.value.upper():
+        return "a key"  # with small letters in its place it is the secret
+    return f"the key ...{shown(found.value[-TAIL:])}"
 
 
 def plaintext(machine: Machine) -> Iterator[Finding]:
