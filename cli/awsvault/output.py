@@ -60,10 +60,10 @@ class Cell:
     style: str = ""
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """Rows as columns: drawn on a terminal, plain words and spaces for a pipe."""
+def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, sentences: str = "") -> None:
+    """Rows as columns: drawn on a terminal, plain words and spaces for a pipe. `sentences`: the heading of a column of such."""
     if sys.stdout and sys.stdout.isatty():
-        _draw(headings, rows)
+        _draw(headings, rows, sentences)
         return
     lines = [list(headings), *([cell.text or "-" for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -71,7 +71,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         answer("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _draw(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+def _draw(headings: Sequence[str], rows: Sequence[Sequence[Cell]], sentences: str) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -79,9 +79,8 @@ def _draw(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     console = Console(file=sys.stdout, highlight=False, no_color=not may_colour(sys.stdout))
     drawn = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for number, heading in enumerate(headings):
-        drawn.add_column(
-            heading, no_wrap=number > 0, overflow="fold"
-        )  # where it is narrow, the name takes two lines
+        wraps = number == 0 or heading == sentences  # where it is narrow, these take more lines
+        drawn.add_column(heading, no_wrap=not wraps, overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(cell.text, style=cell.style) for cell in row))
     console.print(drawn)

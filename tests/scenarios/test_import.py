@@ -120,6 +120,16 @@ def test_at_a_terminal(stage: Stage) -> None:
     assert f"[prod]\n{lines(prod)}\n[tmp]\n{temporary}" == credentials(stage).read_text().lstrip()
 
 
+def test_on_a_narrow_terminal_nothing_is_cut_off(stage: Stage) -> None:
+    credentials(stage).write_text(
+        f"[work]\naws_access_key_id = {canary.secret('work')}\naws_secret_access_key = AKIAEXAMPLE000000000\n"
+    )
+    with at_terminal(stage.daemon, "import", "--dry-run", columns=80) as terminal:
+        assert 0 == terminal.end()
+    words = terminal.screen.split()
+    assert {"PROFILE", "work", "belongs"} <= set(words), terminal.screen
+
+
 def test_a_person_may_rotate_at_once(stage: Stage) -> None:
     work = user_key(stage, "work")
     credentials(stage).write_text(f"[work]\n{lines(work)}")

@@ -14,7 +14,7 @@ HEADINGS = ("PROFILE", "WHERE", "KEY", "ACCOUNT", "AGE", "BECOMES")
 
 
 def show(candidates: Sequence[Candidate]) -> None:
-    output.table(HEADINGS, [_row(candidate) for candidate in candidates])
+    output.table(HEADINGS, [_row(candidate) for candidate in candidates], sentences=HEADINGS[-1])
 
 
 def _row(candidate: Candidate) -> list[Cell]:
