@@ -97,8 +97,20 @@ def test_who_asks_for_the_deny_again_means_newer_sessions() -> None:
 def test_neither_the_profile_nor_another_with_its_key_is_served(name: str) -> None:
     with pytest.raises(Refused) as caught:
         check_served({"dev": PLAIN.after({A}, "")}, name, A)
-    line = 'the key of "dev" was revoked on 2026-11-24; run: awsvault add dev --replace'
-    assert line == caught.value.line
+    assert caught.value.line == (
+        'the key of "dev" was revoked on 2026-11-24; '
+        "run: awsvault add dev --replace, or awsvault revoke dev --undo"
+    )
+
+
+def test_each_profile_of_a_revoked_key_is_told_its_own_way_out() -> None:
+    done = PLAIN.after({A}, "")
+    with pytest.raises(Refused) as caught:
+        check_served({"dev": done, "twin": done}, "twin", A)
+    assert 'the key of "twin" was revoked' in caught.value.line
+    with pytest.raises(Refused) as caught:
+        check_served({"dev": replace(done, wanted="deleted")}, "twin", A)
+    assert "run: awsvault add dev --replace" == caught.value.hint, "no undo brings it back"
 
 
 def test_what_is_not_done_yet_is_not_served_either() -> None:

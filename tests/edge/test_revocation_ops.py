@@ -120,16 +120,18 @@ def test_a_revoked_key_is_inactive_and_served_no_more(desk: Office, fake: FakeAw
         reply = await desk.ask("revoke", profile="dev")
         assert {"access_key_id": key.access_key_id, "became": "inactive"} == reply["profiles"][0]["keys"][0]
         assert ("Inactive", ["UpdateAccessKey"]) == (key.status, desk.changes())
-        line = f'the key of "dev" was revoked on {desk.now:%Y-%m-%d}; run: awsvault add dev --replace'
+        assert ['"twin" has the same key and is served no more, either'] == reply["notes"]
         asked = len(fake.calls())
-        for fields in (
-            {"profile": "dev"},
-            {"profile": "twin"},
-            {"profile": "admin"},
-            {"profile": "dev", "serve": "key"},
+        for owner, fields in (
+            ("dev", {"profile": "dev"}),
+            ("twin", {"profile": "twin"}),
+            ("dev", {"profile": "admin"}),
+            ("dev", {"profile": "dev", "serve": "key"}),
         ):
             refused = await desk.ask("get", **fields)
-            assert ("refused", line) == (code(refused), refused["error"]["line"])
+            line = f'the key of "{owner}" was revoked on {desk.now:%Y-%m-%d}; run: awsvault add {owner} --replace'
+            undo = f", or awsvault revoke {owner} --undo"
+            assert ("refused", line + undo) == (code(refused), refused["error"]["line"])
         for op in ("console", "mfa"):
             assert code(await desk.ask(op, profile="dev")) in ("refused", "usage"), op
         assert "refused" == code(
@@ -383,6 +385,34 @@ def test_another_key_in_its_place_is_served(desk: Office, fake: FakeAws, key: Ac
     run(scenario)
 
 
+@pytest.mark.parametrize("added", ["before", "after", "unverified"])
+@pytest.mark.parametrize("goes", ["remove", "add"])
+def test_no_profile_serves_a_revoked_key_when_the_one_it_was_revoked_by_goes(
+    desk: Office, fake: FakeAws, key: AccessKey, ops: AccessKey, added: str, goes: str
+) -> None:
+    fake.deny(key.user, "iam:UpdateAccessKey")
+    twin: dict[str, Any] = {"serve": "key", "verify": added != "unverified"}
+    other = {"access_key_id": ops.access_key_id, "secret_access_key": ops.secret, "serve": "session"}
+
+    async def scenario() -> None:
+        await (await desk.opened()).add("dev", key)
+        if added != "after":
+            await desk.add("twin", key, **twin)
+        reply = await desk.ask("revoke", profile="dev")
+        assert (1, 1) == (reply["failed"], len(fake.calls("UpdateAccessKey"))), "one key, one try"
+        if added == "after":
+            await desk.add("twin", key, **twin)
+        fields = {"replace": True, **other} if goes == "add" else {}
+        assert "ok" == code(await desk.ask(goes, profile="dev", **fields))
+        assert "refused" == code(await desk.ask("get", profile="twin"))
+        assert "revoking" == await desk.status("twin")
+        fake.allow(key.user, "iam:UpdateAccessKey")
+        after = await desk.again().unlock()
+        assert ("Inactive", "revoked") == (key.status, await after.status("twin"))
+
+    run(scenario)
+
+
 def test_a_get_that_waits_for_aws_gets_nothing_of_a_revoked_key(
     desk: Office, fake: FakeAws, key: AccessKey
 ) -> None:
@@ -478,6 +508,46 @@ def test_a_key_that_is_active_again_is_served_again(
         assert ("Active", "ok") == (key.status, code(await desk.ask("get", profile="dev")))
         await desk.ask("revoke", profile="dev", delete=True)
         assert "refused" == code(await desk.ask("unrevoke", profile="dev", via="ops"))
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("op", ["revoke", "panic"])
+@pytest.mark.parametrize("undone", ["dev", "twin"])
+def test_what_is_served_again_is_every_profile_of_the_key(
+    desk: Office, key: AccessKey, op: str, undone: str
+) -> None:
+    (other,) = {"dev", "twin"} - {undone}
+
+    async def scenario() -> None:
+        await (await desk.opened()).add("dev", key)
+        await desk.add("twin", key)
+        assert 0 == (await desk.ask(op, **({"profile": "dev"} if op == "revoke" else {})))["failed"]
+        after = await desk.again().unlock()
+        key.status = "Active"
+        reply = await after.ask("unrevoke", profile=undone)
+        assert f'"{other}" has the same key and is served again, too' in reply["notes"]
+        for name in ("dev", "twin"):
+            assert "ok" == code(await after.ask("get", profile=name)), name
+
+    run(scenario)
+
+
+def test_a_revocation_that_comes_meanwhile_is_not_undone(desk: Office, fake: FakeAws, key: AccessKey) -> None:
+    gate = Gate()
+
+    async def scenario() -> None:
+        await (await desk.opened()).add("dev", key)
+        await desk.ask("revoke", profile="dev")
+        key.status = "Active"
+        fake.fault(Fault.hold_reply(gate), action="GetCallerIdentity")
+        undoing = asyncio.create_task(desk.ask("unrevoke", profile="dev"))
+        await asyncio.to_thread(gate.arrived.acquire)
+        desk.now += timedelta(minutes=1)
+        assert 0 == (await desk.ask("revoke", profile="dev"))["failed"]
+        gate.open()
+        assert "conflict" == code(await undoing)
+        assert ("Inactive", "revoked") == (key.status, await desk.status())
 
     run(scenario)
 

@@ -111,19 +111,21 @@ def order(left: Collection[str], *, own_key: str | None, ends_itself: bool) -> t
 
 def check_served(revocations: Mapping[str, Revocation], name: str, key_id: str) -> None:
     """Raise Refused when this profile, or another one with the same key, is revoked."""
-    found = name if name in revocations else _with_key(revocations, (key_id,))
-    if found is None:
+    found = covering(revocations, name, (key_id,))
+    if not found:
         return
-    revoked = revocations[found]
+    name = name if name in found else next(iter(found))
+    revoked = found[name]
     if not revoked.left:
+        undo = f", or awsvault revoke {name} --undo" if revoked.wanted == "inactive" else ""
         raise Refused(
-            f'the key of "{found}" was revoked on {revoked.asked_at:%Y-%m-%d}',
-            hint=f"run: awsvault add {found} --replace",
+            f'the key of "{name}" was revoked on {revoked.asked_at:%Y-%m-%d}',
+            hint=f"run: awsvault add {name} --replace{undo}",
         )
     raise Refused(
-        f'the key of "{found}" is being revoked since {revoked.asked_at:%Y-%m-%d}'
+        f'the key of "{name}" is being revoked since {revoked.asked_at:%Y-%m-%d}'
         + (f": {revoked.missing}" if revoked.missing else ""),
-        hint=f"run: {command(found)}",
+        hint=f"run: {command(name)}",
     )
 
 
@@ -134,10 +136,15 @@ def command(name: str) -> str:
 
 def covers(revocations: Mapping[str, Revocation], name: str, key_ids: Collection[str]) -> bool:
     """Is this profile revoked, or one of these keys?"""
-    return name in revocations or _with_key(revocations, key_ids) is not None
+    return bool(covering(revocations, name, key_ids))
 
 
-def _with_key(revocations: Mapping[str, Revocation], key_ids: Collection[str]) -> str | None:
-    return next(
-        (name for name, found in revocations.items() if not set(key_ids).isdisjoint(found.key_ids)), None
-    )
+def covering(
+    revocations: Mapping[str, Revocation], name: str, key_ids: Collection[str]
+) -> dict[str, Revocation]:
+    """The revocations of this profile and of these keys, by profile."""
+    return {
+        owner: found
+        for owner, found in revocations.items()
+        if owner == name or not set(key_ids).isdisjoint(found.key_ids)
+    }

@@ -5,11 +5,12 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from vaultd.core import chain, records
+from vaultd.core import chain, records, revocation
 from vaultd.core.chain import Step
 from vaultd.core.fields import check_name
 from vaultd.core.keys import Key
 from vaultd.core.records import Body, KeyProfile, Profile
+from vaultd.core.revocation import Revocation
 from vaultd.core.roles import RoleProfile
 from vaultd.core.rotation import PROMOTED
 from vaultd.core.secret import Secret
@@ -104,7 +105,7 @@ async def _keep(service: Service, call: Call, profile: Profile, notes: list[str]
         _check_free(body, profile.name, call)
         if isinstance(profile, KeyProfile):
             _check_stays(body, profile.key.access_key_id)
-        changed = body.with_profile(profile).with_revocation(profile.name, None)
+        changed = body.with_profile(profile).with_revocation(profile.name, _still_revoked(body, profile))
         chain.check_all(changed, service.durations, profile.name)
         return changed
 
@@ -140,6 +141,14 @@ def _check_stays(body: Body, access_key_id: str) -> None:
                 f'this key is being rotated away as that of "{name}", and is deleted soon',
                 hint=f'use "{name}", which serves its successor; how far it is: awsvault rotate --status',
             )
+
+
+def _still_revoked(body: Body, profile: Profile) -> Revocation | None:
+    """What is wanted of the key as another profile's: should that one go, this one must not serve it."""
+    if isinstance(profile, RoleProfile):
+        return None
+    others = {name: found for name, found in body.revocations.items() if name != profile.name}
+    return next(iter(revocation.covering(others, profile.name, (profile.key.access_key_id,)).values()), None)
 
 
 async def _vetted(service: Service, profile: KeyProfile, call: Call) -> tuple[KeyProfile, list[str]]:

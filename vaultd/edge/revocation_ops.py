@@ -23,7 +23,7 @@ from vaultd.edge.revoker import held_keys, told
 from vaultd.edge.revoking import Outcome, Signer
 from vaultd.edge.service import Service
 from vaultd.edge.shown import iso
-from vaultd.wire.errors import AwsFailed, MfaNeeded, Refused, Usage, VaultError
+from vaultd.wire.errors import AwsFailed, Conflict, MfaNeeded, Refused, Usage, VaultError
 from vaultd.wire.protocol import Frame
 
 REVOKE_PATIENCE_S = 40.0  # then the daemon goes on by itself
@@ -39,17 +39,18 @@ async def revoke(service: Service, call: Call) -> Frame:
     profile = service.keeper.body.key_profile(name)
     via = await _via(service, call["via"], profile) if call["via"] is not None else None
     before = dict(service.keeper.body.revocations)
-    wanted = _asked(service, [profile], delete=call["delete"], deny=call["sessions"])
+    sharing = _sharing(service.keeper.body, profile)
+    wanted = _asked(service, sharing, delete=call["delete"], deny=call["sessions"])
     await service.save(partial(_with, wanted))
     body = service.keeper.body
-    for other in _sharing(body, wanted[name]):
+    for other in wanted:
         service.broker.forget(other)
     await call.progress(f"revoking the key of {name}")
     outcomes = await service.revoker.run(wanted, via=via, patience_s=REVOKE_PATIENCE_S)
     outcomes = _as_before(before, outcomes)
     service.revoker.tried(outcomes)
     call.audit["via"] = call["via"]
-    notes = []
+    notes = [f'"{other}" has the same key and is served no more, either' for other in _others(wanted, name)]
     try:
         await service.revoker.keep(outcomes)
     except VaultError as error:
@@ -106,15 +107,16 @@ async def unrevoke(service: Service, call: Call) -> Frame:
     call.urgent = False
     name = check_name(call["profile"])
     profile = service.keeper.body.key_profile(name)
-    revoked = service.keeper.body.revocations.get(name)
-    if revoked is None:
+    key_id = profile.key.access_key_id
+    revoked = revocation.covering(service.keeper.body.revocations, name, (key_id,))
+    if not revoked:
         raise Usage(f'"{name}" is not revoked')
-    if revoked.wanted == "deleted":
+    if any(found.wanted == "deleted" for found in revoked.values()):
         raise Refused(f'the key of "{name}" was to be deleted', hint=f"run: awsvault add {name} --replace")
     if call["via"] is not None:
         signer = await _via(service, call["via"], profile)
         user = _user(service, profile, signer.credentials, _user_name(profile))
-        await asyncio.to_thread(user.set_key_active, profile.key.access_key_id, active=True)
+        await asyncio.to_thread(user.set_key_active, key_id, active=True)
     else:
         try:
             await asyncio.to_thread(_user(service, profile, of_key(profile.key)).who_signs)
@@ -123,18 +125,23 @@ async def unrevoke(service: Service, call: Call) -> Frame:
                 raise
             hint = f"activate it in the IAM console, or run: awsvault revoke {name} --undo --via PROFILE"
             raise AwsFailed(f'the key of "{name}" is still inactive', hint=hint) from None
-    await service.save(lambda body: _served_again(body, name, revoked))
-    call.audit["key"] = profile.key.access_key_id
-    ends = revoked.asked_at + revocation.DENIED_AHEAD
-    is_denied = SESSIONS in revoked.done and service.clock.now() < ends
-    notes = [f"sessions that are made before {iso(ends)} are denied everything, too"] if is_denied else []
-    return {"profile": name, "access_key_id": profile.key.access_key_id, "notes": notes}
+    await service.save(lambda body: _served_again(body, name, key_id, revoked))
+    call.audit["key"] = key_id
+    notes = [f'"{other}" has the same key and is served again, too' for other in _others(revoked, name)]
+    ends = max(found.asked_at for found in revoked.values()) + revocation.DENIED_AHEAD
+    if any(SESSIONS in found.done for found in revoked.values()) and service.clock.now() < ends:
+        notes.append(f"sessions that are made before {iso(ends)} are denied everything, too")
+    return {"profile": name, "access_key_id": key_id, "notes": notes}
 
 
-def _served_again(body: Body, name: str, revoked: Revocation) -> Body:
-    """Without the MFA sessions that were denied everything: for hours they would be served."""
-    denied = revoked.key_ids if SESSIONS in revoked.done else ()
-    return body.with_revocation(name, None).without_mfa_sessions(denied)
+def _served_again(body: Body, name: str, key_id: str, revoked: Mapping[str, Revocation]) -> Body:
+    """Without the MFA sessions that were denied everything: for hours they would be served. Raises Conflict."""
+    if revocation.covering(body.revocations, name, (key_id,)) != revoked:
+        raise Conflict(f'the revocation of "{name}" was changed meanwhile', hint="try again")
+    for owner, found in revoked.items():
+        denied = found.key_ids if SESSIONS in found.done else ()
+        body = body.with_revocation(owner, None).without_mfa_sessions(denied)
+    return body
 
 
 def _told(
@@ -194,13 +201,15 @@ def _as_before(before: Mapping[str, Revocation], outcomes: Mapping[str, Outcome]
     return found
 
 
-def _sharing(body: Body, revoked: Revocation) -> list[str]:
-    """The profiles that own one of these keys: nobody forbids to add a key twice."""
-    return [
-        profile.name
-        for profile in body.profiles.values()
-        if isinstance(profile, KeyProfile) and profile.key.access_key_id in revoked.key_ids
-    ]
+def _sharing(body: Body, profile: KeyProfile) -> list[KeyProfile]:
+    """It and the profiles that own one of its keys: nobody forbids to add a key twice."""
+    held = {key.access_key_id for key in held_keys(body, profile)}
+    owners = [owner for owner in body.profiles.values() if isinstance(owner, KeyProfile)]
+    return [owner for owner in owners if owner.key.access_key_id in held]
+
+
+def _others(names: Iterable[str], name: str) -> list[str]:
+    return sorted(set(names) - {name})
 
 
 def _user(service: Service, profile: Profile, credentials: Credentials, name: str | None = None) -> IamUser:

@@ -6,7 +6,7 @@ them. What is saved and what is told is in edge/revocation_ops.py; the calls the
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -210,20 +210,27 @@ def _jobs(
     now: datetime,
 ) -> Iterator[Job]:
     """One for each user: no key may be ended while it is needed for another one, or for the policy."""
-    users: dict[str, list[KeyProfile]] = {}
-    for name in wanted:
-        profile = body.profiles.get(name)
-        if isinstance(profile, KeyProfile):
-            users.setdefault(profile.arn or name, []).append(profile)
-    for profiles in users.values():
+    found = [body.profiles.get(name) for name in wanted]
+    for profiles in _by_user([profile for profile in found if isinstance(profile, KeyProfile)]):
         first, names = profiles[0], tuple(profile.name for profile in profiles)
         left = frozenset[str]().union(*(wanted[name].left for name in names))
         if left:
-            keys = [key for profile in profiles for key in held_keys(body, profile)]
+            held = [key for profile in profiles for key in held_keys(body, profile)]
+            keys = list({key.access_key_id: key for key in held}.values())
             targets = _targets([wanted[name] for name in names], keys, now)
             signers = (via,) if via else tuple(_own_signers(profiles, keys, kept))
             user = chain.user_name(first)
             yield Job(names, first.partition, first.region, user, left, targets, signers)
+
+
+def _by_user(profiles: list[KeyProfile]) -> Iterable[list[KeyProfile]]:
+    """Of one user, or with one key; first those of whom AWS said whose they are."""
+    known = {profile.key.access_key_id: profile.arn for profile in profiles if profile.arn}
+    users: dict[str, list[KeyProfile]] = {}
+    for profile in sorted(profiles, key=lambda profile: profile.arn is None):
+        key_id = profile.key.access_key_id
+        users.setdefault(profile.arn or known.get(key_id) or key_id, []).append(profile)
+    return users.values()
 
 
 def _targets(wanted: list[Revocation], keys: list[Key], now: datetime) -> dict[str, Target]:
