@@ -259,3 +259,35 @@ def test_the_last_save_that_holds_a_removed_key_is_never_pruned(desk: Desk) -> N
         assert 12 > len(kept), "the others are pruned"
 
     asyncio.run(scenario())
+
+
+def test_a_key_stays_in_the_partition_that_it_was_verified_in(desk: Desk, aws: FakeAws) -> None:
+    desk = at_aws(desk, aws)
+    key = aws.add_key(aws.add_user("alice"))
+    halves = {"access_key_id": key.access_key_id, "secret_access_key": key.secret}
+    line = "cn-north-1 is in aws-cn, but the key in aws"
+
+    async def scenario() -> None:
+        await desk.opened()
+        assert "aws-failed" == code(await desk.ask("add", profile="dev", region="cn-north-1", **halves))
+        await desk.ask("add", profile="dev", **halves)
+        reply = await desk.ask("edit", profile="dev", changes={"region": "cn-north-1"})
+        assert ("usage", line) == (code(reply), reply["error"]["line"])
+        assert "ok" == code(await desk.ask("edit", profile="dev", changes={"region": "eu-west-3"}))
+        assert "ok" == code(await desk.ask("edit", profile="dev", changes={"region": None}))
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_nobody_verified_lives_where_its_region_lies(desk: Desk) -> None:
+    async def scenario() -> None:
+        await desk.opened()
+        for region, partition in (("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), (None, "aws")):
+            reply = await desk.ask("add", profile="dev", verify=False, region=region, replace=True, **KEY)
+            assert partition == reply["profile"]["partition"]
+        reply = await desk.ask("edit", profile="dev", changes={"region": "cn-north-1"})
+        assert "aws-cn" == reply["profile"]["partition"]
+        reply = await desk.ask("edit", profile="dev", changes={"region": None})
+        assert "aws-cn" == reply["profile"]["partition"], "no region says nothing"
+
+    asyncio.run(scenario())

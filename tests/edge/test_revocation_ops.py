@@ -467,6 +467,28 @@ def test_a_console_that_waits_for_aws_is_not_opened(desk: Office, fake: FakeAws,
     run(scenario)
 
 
+@pytest.mark.parametrize("op", ["revoke", "panic"])
+@pytest.mark.parametrize("region", ["cn-north-1", None])
+def test_a_key_that_nobody_verified_is_ended_where_it_lives_or_said_to_be_unknown(
+    desk: Office, fake: FakeAws, op: str, region: str | None
+) -> None:
+    key = fake.add_key(fake.add_user("bob", partition="aws-cn"))
+
+    async def scenario() -> None:
+        await (await desk.opened()).add("cn", key, verify=False, region=region)
+        desk.now += timedelta(minutes=15)
+        reply = await desk.ask(op, **({"profile": "cn"} if op == "revoke" else {}))
+        after = await desk.again().unlock()
+        if region:
+            assert (0, "Inactive", "revoked") == (reply["failed"], key.status, await after.status("cn"))
+            return
+        assert (1, "Active", "revoking") == (reply["failed"], key.status, await after.status("cn"))
+        assert "whether it is out of use is not known" in reply["profiles"][0]["missing"]
+        assert "refused" == code(await after.ask("get", profile="cn"))
+
+    run(scenario)
+
+
 # --- the way back
 
 

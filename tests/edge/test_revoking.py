@@ -44,7 +44,7 @@ def job(*keys: AccessKey, signers: tuple[Signer, ...] | None = None, **facts: An
     """Deny, and end these keys of one user; its first key signs unless others are named."""
     targets = {key.access_key_id: Target("inactive", credentials=mine(key)) for key in keys}
     left = frozenset({*targets, SESSIONS})
-    usual = Job(("dev",), "aws", None, "alice", left, targets, signers or (by(keys[0]),))
+    usual = Job(("dev",), "aws", None, "alice", True, left, targets, signers or (by(keys[0]),))
     return replace(usual, **facts)
 
 
@@ -264,6 +264,17 @@ def test_a_key_that_aws_does_not_accept_is_out_of_use(
     assert {SESSIONS} == outcome.failures.keys(), "it can write no policy any more"
     targets = {key.access_key_id: Target("deleted", credentials=mine(key))}
     assert "whether it is deleted only another key can see" in revoke(job(key, targets=targets)).missing
+
+
+def test_a_key_that_was_never_verified_is_not_taken_for_dead(
+    fake: FakeAws, revoke: Revoke, key: AccessKey
+) -> None:
+    """It may live in another partition than the one that is asked."""
+    unknown = fake.add_key(fake.add_user("bob", partition="aws-cn"))
+    without_deny = frozenset({unknown.access_key_id})
+    outcome = revoke(job(unknown, left=without_deny, user_name=None, is_verified=False))
+    assert ({}, False) == (outcome.done, outcome.is_transient)
+    assert f"AWS does not accept the key {mine(unknown).tail}: it was never verified" in outcome.missing
 
 
 def test_a_key_that_is_gone_is_a_success_for_who_can_see_it(

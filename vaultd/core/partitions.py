@@ -26,6 +26,12 @@ def partition_of(region: str) -> str:
     return next((name for start, name in _FIRST_PARTS.items() if region.startswith(start)), "aws")
 
 
+def check_in(region: str | None, partition: str) -> None:
+    """Raise Usage for a region where a key of this partition is unknown."""
+    if region is not None and partition_of(region) != partition:
+        raise Usage(f"{region} is in {partition_of(region)}, but the key in {partition}")
+
+
 def is_in(region: str, partition: str) -> bool:
     """Is this the name of a region of that partition? AWS says other things, too, where a region belongs."""
     try:

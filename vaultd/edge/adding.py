@@ -9,6 +9,7 @@ from vaultd.core import chain, records, revocation
 from vaultd.core.chain import Step
 from vaultd.core.fields import check_name
 from vaultd.core.keys import Key
+from vaultd.core.partitions import partition_of
 from vaultd.core.records import Body, KeyProfile, Profile
 from vaultd.core.revocation import Revocation
 from vaultd.core.roles import RoleProfile
@@ -36,7 +37,7 @@ async def add(service: Service, call: Call) -> Frame:
         name=name,
         key=Key(access_key_id, secret, created_at=None, added_at=service.clock.now()),
         serve=checked_serve(call["serve"]) or "session",
-        partition="aws",
+        partition=partition_of(call["region"]) if call["region"] else "aws",
         account=None,
         arn=None,
         region=call["region"],

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vaultd.core import totp
+from vaultd.core.partitions import check_in, partition_of
 from vaultd.core.records import KeyProfile, Profile, Serve
 from vaultd.core.roles import RoleProfile
 from vaultd.core.secret import Secret
@@ -109,6 +110,10 @@ def converted(profile: Profile, changes: dict[str, Any], host: str) -> dict[str,
         values["auto_rotate"] = host if values["auto_rotate"] else None
     if isinstance(profile, KeyProfile):
         _drop_what_follows(profile, values)
+        if profile.arn is None and values.get("region"):  # nobody asked AWS where the key lives
+            values["partition"] = partition_of(values["region"])
+        else:
+            check_in(values.get("region"), profile.partition)
     return values
 
 

@@ -220,7 +220,16 @@ def _jobs(
             targets = _targets([wanted[name] for name in names], keys, now)
             signers = (via,) if via else tuple(_own_signers(profiles, keys, kept))
             user = chain.user_name(first)
-            yield Job(names, first.partition, first.region, user, left, targets, signers)
+            yield Job(
+                names,
+                first.partition,
+                first.region,
+                user,
+                is_verified=first.arn is not None,
+                left=left,
+                targets=targets,
+                signers=signers,
+            )
 
 
 def _by_user(profiles: list[KeyProfile]) -> Iterable[list[KeyProfile]]:

@@ -55,6 +55,7 @@ class Job:
     partition: str
     region: str | None
     user_name: str | None  # None: root, or not known
+    is_verified: bool  # AWS has accepted one of the keys, where we ask it
     left: frozenset[str]  # key ids, and SESSIONS
     targets: Mapping[str, Target]  # by key id
     signers: tuple[Signer, ...]
@@ -248,16 +249,25 @@ class _Work:
         own = self._job.targets.get(signer.own_key or "")
         is_unknown = error.details.get("aws_code") in UNKNOWN_KEY
         if own and signer.own_key in self._left and is_unknown:
-            if own.wanted == "inactive" and not own.is_new:
+            doubt = self._doubt(own)
+            if doubt:
+                text = f"AWS does not accept the key {signer.credentials.tail}: {doubt}"
+                self.failures.setdefault(signer.own_key, Failure(text, own.is_new))
+            else:
                 self.done[signer.own_key] = "unusable"
                 self.failures.pop(signer.own_key, None)
-            else:
-                text = f"AWS does not accept the key {signer.credentials.tail}: " + (
-                    "it is too new" if own.is_new else "whether it is deleted only another key can see"
-                )
-                self.failures.setdefault(signer.own_key, Failure(text, own.is_new))
         for other in self._left - {signer.own_key}:
             self.failures.setdefault(other, Failure(error.message, is_transient=bool(own and own.is_new)))
+
+    def _doubt(self, own: Target) -> str:
+        """Why a key that AWS does not accept may not be what is wanted; "" when it is."""
+        if own.is_new:
+            return "it is too new"
+        if own.wanted == "deleted":
+            return "whether it is deleted only another key can see"
+        if not (self._job.is_verified or self._name):  # it may be of another partition, and active there
+            return "it was never verified, so whether it is out of use is not known"
+        return ""
 
     def _failed(self, step: str, signer: Signer, error: AwsFailed) -> None:
         self._is_unreachable |= error.details.get("aws_code") == UNREACHABLE
