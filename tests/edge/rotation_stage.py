@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 
 from tests.edge.desk import Desk
 from tests.fake_aws import AccessKey, FakeAws, User
+from tests.fake_aws.devices import Device
 from vaultd.core.policy import LockSettings, Settings
 from vaultd.core.rotation import Rotation
 from vaultd.edge.aws import Aws
@@ -115,6 +116,33 @@ class RotationStage:
     def calls(self, action: str) -> int:
         """How often AWS did this for somebody."""
         return sum(call.outcome == "ok" for call in self.fake.calls(action))
+
+
+class MfaStage(RotationStage):
+    """alice may do nothing without a code of her device."""
+
+    device: Device
+
+    async def begin(self, **changes: Any) -> None:
+        await super().begin()
+        self.device = self.fake.add_mfa(self.alice)
+        self.fake.require_mfa(self.alice)
+        if changes:
+            assert (await self.desk.ask("edit", profile="dev", changes=changes)).get("ok")
+
+    async def with_device(self, **changes: Any) -> None:
+        await self.begin()
+        fields = {"mfa_serial": self.device.serial, **changes}
+        assert (await self.desk.ask("edit", profile="dev", changes=fields)).get("ok")
+
+    async def give_code(self) -> None:
+        reply = await self.desk.ask("mfa", profile="dev", code=self.device.code(self.fake.clock.now()))
+        assert reply.get("ok"), reply
+
+    async def served_id(self) -> str:
+        answer = await self.desk.ask("get", profile="dev")
+        assert "AccessKeyId" in answer, answer
+        return str(answer["AccessKeyId"])
 
 
 def play(test: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, None]:

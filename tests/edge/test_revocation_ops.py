@@ -574,6 +574,30 @@ def test_a_revocation_that_comes_meanwhile_is_not_undone(desk: Office, fake: Fak
     run(scenario)
 
 
+def test_a_key_that_an_undo_makes_active_after_the_next_revocation_is_ended_once_more(
+    desk: Office, fake: FakeAws, key: AccessKey, ops: AccessKey
+) -> None:
+    gate = Gate()
+
+    async def scenario() -> None:
+        await (await desk.opened()).add("dev", key)
+        await desk.add("ops", ops)
+        await desk.ask("revoke", profile="dev")
+        fake.fault(Fault.hold_reply(gate), action="UpdateAccessKey")
+        undoing = asyncio.create_task(desk.ask("unrevoke", profile="dev", via="ops"))
+        await asyncio.to_thread(gate.arrived.acquire)
+        desk.now += timedelta(minutes=1)
+        reply = await desk.ask("revoke", profile="dev")
+        key.status = "Active"  # the one that is on its way may come last
+        gate.open()
+        assert "conflict" == code(await undoing)
+        assert "the key was made active meanwhile" == reply["profiles"][0]["missing"]
+        await desk.settled()
+        assert ("Inactive", "revoked") == (key.status, await desk.status())
+
+    run(scenario)
+
+
 def test_a_key_that_was_made_active_in_the_console_can_be_revoked_again(
     desk: Office, fake: FakeAws, key: AccessKey
 ) -> None:

@@ -2,11 +2,16 @@
 """A rotation that is open when its keys are revoked: no key of it is left active, and none is made or deleted meanwhile."""
 
 import asyncio
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.edge.desk import code
-from tests.edge.rotation_stage import DAY, RotationStage, play
-from tests.fake_aws import Fault, Gate
+from tests.edge.rotation_stage import DAY, MfaStage, RotationStage, play
+from tests.fake_aws import FakeAws, Fault, Gate
+from vaultd.edge.aws import Aws
 
 
 async def making_a_key(stage: RotationStage, gate: Gate) -> "asyncio.Task[Any]":
@@ -96,3 +101,89 @@ async def test_a_new_keys_secret_is_kept_while_a_panic_is_at_work(stage: Rotatio
     assert stage.run
     assert 2 == len(stage.keys)
     assert set(stage.run.key_ids) == stage.keys.keys()
+
+
+# --- on its way back
+
+
+@pytest.fixture
+def mfa_stage(tmp_path: Path, shared: tuple[FakeAws, Aws]) -> MfaStage:
+    return MfaStage(tmp_path, *shared)
+
+
+async def going_back(stage: MfaStage, gate: Gate, action: str) -> "asyncio.Task[Any]":
+    """A rotation whose old key is inactive, and a rollback of it whose call of `action` AWS has not done yet.
+
+    The session with MFA that signs for it outlives the keys.
+    """
+    await stage.with_device()
+    await stage.give_code()
+    await stage.rotate()
+    stage.desk.pass_time(timedelta(minutes=1))
+    await stage.give_code()
+    await stage.desk.tick(hours=DAY + 1)
+    stage.desk.pass_time(timedelta(minutes=1))
+    await stage.give_code()
+    await stage.desk.tick()
+    assert "soak" == stage.state()
+    stage.fake.fault(Fault.hold(gate), action=action)
+    going = asyncio.create_task(stage.rotate(rollback=True))
+    await asyncio.to_thread(gate.arrived.acquire)
+    return going
+
+
+@play
+async def test_no_key_is_made_active_that_was_revoked_meanwhile(mfa_stage: MfaStage) -> None:
+    stage, gate = mfa_stage, Gate()
+    going = await going_back(stage, gate, "GetCallerIdentity")
+    assert 0 == (await stage.desk.ask("revoke", profile="dev"))["failed"]
+    asked = len(stage.fake.calls("UpdateAccessKey"))
+    gate.open()
+    assert "refused" == code(await going)
+    assert ({"Inactive"}, asked) == (set(stage.keys.values()), len(stage.fake.calls("UpdateAccessKey")))
+
+
+@play
+async def test_a_key_that_aws_makes_active_after_its_revocation_is_ended_once_more(
+    mfa_stage: MfaStage,
+) -> None:
+    stage, gate = mfa_stage, Gate()
+    going = await going_back(stage, gate, "UpdateAccessKey")
+    reply, ended = await stage.desk.ask("revoke", profile="dev"), set(stage.keys.values())
+    gate.open()
+    assert "refused" == code(await going)
+    assert ({"Inactive"}, "the key was made active meanwhile") == (ended, reply["profiles"][0]["missing"])
+    await stage.desk.tick()
+    assert ({"Inactive"}, "revoked") == (set(stage.keys.values()), (await stage.show())["status"])
+
+
+@play
+async def test_a_key_that_aws_makes_active_during_its_revocation_is_not_told_to_be_ended(
+    mfa_stage: MfaStage,
+) -> None:
+    stage, wakes, denies = mfa_stage, Gate(), Gate()
+    going = await going_back(stage, wakes, "UpdateAccessKey")
+    stage.fake.fault(Fault.hold(denies), action="PutUserPolicy")
+    revoking = asyncio.create_task(stage.desk.ask("revoke", profile="dev", sessions=True))
+    await asyncio.to_thread(denies.arrived.acquire)
+    ended = set(stage.keys.values())
+    wakes.open()
+    assert "refused" == code(await going)
+    denies.open()
+    assert ({"Inactive"}, 1) == (ended, (await revoking)["failed"])
+    assert ("Active", "revoking") == (stage.key.status, (await stage.show())["status"])
+
+
+@play
+async def test_a_key_that_aws_makes_active_after_a_panic_is_ended_after_the_next_unlock(
+    mfa_stage: MfaStage,
+) -> None:
+    stage, gate = mfa_stage, Gate()
+    going = await going_back(stage, gate, "UpdateAccessKey")
+    reply = await stage.desk.ask("panic", sessions=False)
+    gate.open()
+    assert ("locked", 1) == (code(await going), reply["failed"])
+    assert ["Active", "Inactive"] == sorted(stage.keys.values())
+    await stage.relocked()
+    await stage.desk.tick()
+    assert ({"Inactive"}, "revoked") == (set(stage.keys.values()), (await stage.show())["status"])

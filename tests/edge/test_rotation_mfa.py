@@ -3,43 +3,14 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.edge.rotation_stage import DAY, RotationStage, play
+from tests.edge.rotation_stage import DAY, MfaStage, play
 from tests.fake_aws import FakeAws
-from tests.fake_aws.devices import Device
 from vaultd.edge.aws import Aws
 
 RUN_MFA = "run: awsvault mfa dev"
-
-
-class MfaStage(RotationStage):
-    """alice may do nothing without a code of her device."""
-
-    device: Device
-
-    async def begin(self, **changes: Any) -> None:
-        await super().begin()
-        self.device = self.fake.add_mfa(self.alice)
-        self.fake.require_mfa(self.alice)
-        if changes:
-            assert (await self.desk.ask("edit", profile="dev", changes=changes)).get("ok")
-
-    async def with_device(self, **changes: Any) -> None:
-        await self.begin()
-        fields = {"mfa_serial": self.device.serial, **changes}
-        assert (await self.desk.ask("edit", profile="dev", changes=fields)).get("ok")
-
-    async def give_code(self) -> None:
-        reply = await self.desk.ask("mfa", profile="dev", code=self.device.code(self.fake.clock.now()))
-        assert reply.get("ok"), reply
-
-    async def served_id(self) -> str:
-        answer = await self.desk.ask("get", profile="dev")
-        assert "AccessKeyId" in answer, answer
-        return str(answer["AccessKeyId"])
 
 
 @pytest.fixture

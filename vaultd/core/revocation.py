@@ -73,6 +73,10 @@ class Revocation:
         later = replace(self, done=everything, missing="")
         return replace(later, missing=missing[:MAX_MISSING]) if later.left else later
 
+    def again(self, key_id: str) -> "Revocation":
+        """With this key left: AWS may have made it active since it was ended."""
+        return replace(self, done=tuple(step for step in self.done if step != key_id))
+
     def with_keys(self, key_ids: Collection[str]) -> "Revocation":
         """A rotation that was under way may have brought one more."""
         return replace(self, key_ids=tuple(sorted({*self.key_ids, *key_ids})))
@@ -140,7 +144,7 @@ def covers(revocations: Mapping[str, Revocation], name: str, key_ids: Collection
 
 
 def covering(
-    revocations: Mapping[str, Revocation], name: str, key_ids: Collection[str]
+    revocations: Mapping[str, Revocation], name: str | None, key_ids: Collection[str]
 ) -> dict[str, Revocation]:
     """The revocations of this profile and of these keys, by profile."""
     return {

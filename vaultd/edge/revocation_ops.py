@@ -18,8 +18,9 @@ from vaultd.core.sessions import Credentials, of_key
 from vaultd.edge.calls import Call
 from vaultd.edge.iam_user import IamUser
 from vaultd.edge.mfa import code_needed
+from vaultd.edge.revocation_jobs import held_keys
 from vaultd.edge.revocation_report import report
-from vaultd.edge.revoker import held_keys, told
+from vaultd.edge.revoker import told
 from vaultd.edge.revoking import Outcome, Signer
 from vaultd.edge.service import Service
 from vaultd.edge.shown import iso
@@ -113,19 +114,16 @@ async def unrevoke(service: Service, call: Call) -> Frame:
         raise Usage(f'"{name}" is not revoked')
     if any(found.wanted == "deleted" for found in revoked.values()):
         raise Refused(f'the key of "{name}" was to be deleted', hint=f"run: awsvault add {name} --replace")
+    change = partial(_served_again, name=name, key_id=key_id, revoked=revoked)
     if call["via"] is not None:
         signer = await _via(service, call["via"], profile)
         user = _user(service, profile, signer.credentials, _user_name(profile))
-        await asyncio.to_thread(user.set_key_active, key_id, active=True)
+        async with service.revoker.waking(key_id):
+            await asyncio.to_thread(user.set_key_active, key_id, active=True)
+            await service.save(change)
     else:
-        try:
-            await asyncio.to_thread(_user(service, profile, of_key(profile.key)).who_signs)
-        except AwsFailed as error:
-            if error.details.get("aws_code") not in UNKNOWN_KEY:
-                raise
-            hint = f"activate it in the IAM console, or run: awsvault revoke {name} --undo --via PROFILE"
-            raise AwsFailed(f'the key of "{name}" is still inactive', hint=hint) from None
-    await service.save(lambda body: _served_again(body, name, key_id, revoked))
+        await _check_active(service, profile)
+        await service.save(change)
     call.audit["key"] = key_id
     notes = [f'"{other}" has the same key and is served again, too' for other in _others(revoked, name)]
     ends = max(found.asked_at for found in revoked.values()) + revocation.DENIED_AHEAD
@@ -134,7 +132,18 @@ async def unrevoke(service: Service, call: Call) -> Frame:
     return {"profile": name, "access_key_id": key_id, "notes": notes}
 
 
-def _served_again(body: Body, name: str, key_id: str, revoked: Mapping[str, Revocation]) -> Body:
+async def _check_active(service: Service, profile: KeyProfile) -> None:
+    """Raises AwsFailed."""
+    try:
+        await asyncio.to_thread(_user(service, profile, of_key(profile.key)).who_signs)
+    except AwsFailed as error:
+        if error.details.get("aws_code") not in UNKNOWN_KEY:
+            raise
+        hint = f"activate it in the IAM console, or run: awsvault revoke {profile.name} --undo --via PROFILE"
+        raise AwsFailed(f'the key of "{profile.name}" is still inactive', hint=hint) from None
+
+
+def _served_again(body: Body, *, name: str, key_id: str, revoked: Mapping[str, Revocation]) -> Body:
     """Without the MFA sessions that were denied everything: for hours they would be served. Raises Conflict."""
     if revocation.covering(body.revocations, name, (key_id,)) != revoked:
         raise Conflict(f'the revocation of "{name}" was changed meanwhile', hint="try again")

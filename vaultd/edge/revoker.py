@@ -6,23 +6,24 @@ them. What is saved and what is told is in edge/revocation_ops.py; the calls the
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
-from vaultd.core import chain, reminders
-from vaultd.core.keys import Key
+from vaultd.core import revocation
 from vaultd.core.records import Body, KeyProfile
-from vaultd.core.revocation import KNOWN_AFTER, Revocation
-from vaultd.core.sessions import Session, of_key
-from vaultd.edge import log
+from vaultd.core.revocation import Revocation
+from vaultd.core.sessions import Session
+from vaultd.edge import log, revocation_jobs
 from vaultd.edge.aws import Aws
 from vaultd.edge.clock import Clock
+from vaultd.edge.iam import NO_SUCH_ENTITY
 from vaultd.edge.keeper import Keeper
-from vaultd.edge.revoking import Became, Failure, Job, Outcome, Signer, Target, revoke_user
+from vaultd.edge.revocation_jobs import of_all_keys
+from vaultd.edge.revoking import Became, Failure, Job, Outcome, Signer, revoke_user
 from vaultd.edge.successor import threads
-from vaultd.wire.errors import VaultError
+from vaultd.wire.errors import AwsFailed, VaultError
 
 AT_ONCE = 24
 RESUME_PATIENCE_S = 60.0
@@ -30,6 +31,7 @@ NOTE_PATIENCE_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 600.0
 _NEVER = float("inf")
 _NO_ANSWER = "AWS has not answered yet"
+_WOKEN = "the key was made active meanwhile"
 
 
 @dataclass(slots=True)
@@ -56,6 +58,9 @@ class Revoker:
         self._kept = kept
         self._threads = threads(AT_ONCE, "revoke")
         self._under_way: set[str] = set()
+        self._runs = 0
+        self._waking: set[str] = set()  # keys that AWS is asked to make active
+        self._woken: set[str] = set()  # and those that it may have made so during a run
         self._news: dict[str, Outcome] = {}
         self._writing = asyncio.Lock()
         self._pauses: dict[str, _Pause] = {}
@@ -66,10 +71,11 @@ class Revoker:
         self, wanted: Mapping[str, Revocation], *, via: Signer | None = None, patience_s: float
     ) -> dict[str, Outcome]:
         """Do to AWS what is left of these, by profile; what takes longer than `patience_s` has failed. Saves nothing."""
-        jobs = list(_jobs(self._keeper.body, wanted, self._kept, via, self._clock.now()))
+        jobs = list(revocation_jobs.jobs(self._keeper.body, wanted, self._kept, via, self._clock.now()))
         loop = asyncio.get_running_loop()
         do = partial(revoke_user, self._aws().iam, now=self._clock.now)
         self._under_way |= wanted.keys()
+        self._runs += 1
         try:
             calls = {
                 loop.run_in_executor(
@@ -81,11 +87,21 @@ class Revoker:
                 await asyncio.wait(calls, timeout=patience_s)
         finally:
             self._under_way -= wanted.keys()
-        return {name: _result(call, job) for call, job in calls.items() for name in job.names}
+            self._runs -= 1
+        found = {call: self._lasting(_result(call, job)) for call, job in calls.items()}
+        if not self._runs:
+            self._woken.clear()
+        return {name: found[call] for call, job in calls.items() for name in job.names}
+
+    def _lasting(self, outcome: Outcome) -> Outcome:
+        """Without the end of keys that were made active meanwhile: which was first nobody knows."""
+        awake = (self._waking | self._woken) & outcome.done.keys()
+        done = {step: became for step, became in outcome.done.items() if step not in awake}
+        return Outcome(done, {**outcome.failures, **dict.fromkeys(awake, Failure(_WOKEN, is_transient=True))})
 
     def _note(self, loop: asyncio.AbstractEventLoop, job: Job, done: Mapping[str, Became]) -> None:
         """In the job's thread: written down, but not at any price."""
-        writing = self._written({name: Outcome(done) for name in job.names})
+        writing = self._written(dict.fromkeys(job.names, Outcome(done)))
         try:
             asyncio.run_coroutine_threadsafe(writing, loop).result(NOTE_PATIENCE_S)
         except (VaultError, TimeoutError):
@@ -97,7 +113,8 @@ class Revoker:
         """All that came in while the disk was busy goes into one save."""
         self._news |= news
         async with self._writing:
-            found, self._news = self._news, {}
+            found = {name: self._lasting(outcome) for name, outcome in self._news.items()}
+            self._news = {}
             if found:
                 await self._keeper.save(lambda body: told(body, found), backup=False)
 
@@ -139,6 +156,39 @@ class Revoker:
         self._pauses.pop(name, None)
         self.look()
 
+    @asynccontextmanager
+    async def waking(self, key_id: str) -> AsyncIterator[None]:
+        """Round what makes this key active: a revocation that comes meanwhile may end it too early, and then once more."""
+        self._waking.add(key_id)
+        try:
+            yield
+        except AwsFailed as error:
+            if error.details.get("aws_code") == NO_SUCH_ENTITY:
+                self._waking.discard(
+                    key_id
+                )  # nothing was made active; of all else a retry may have been done
+            raise
+        finally:
+            if key_id in self._waking:
+                self._waking.discard(key_id)
+                await self._end_again(key_id)
+
+    async def _end_again(self, key_id: str) -> None:
+        if self._runs:
+            self._woken.add(key_id)
+        names = revocation.covering(self._keeper.body.revocations, None, (key_id,))
+        if not names:
+            return
+
+        def again(body: Body) -> Body:
+            for name, found in revocation.covering(body.revocations, None, (key_id,)).items():
+                body = body.with_revocation(name, found.again(key_id))
+            return body
+
+        await self._keeper.save(again)
+        for name in names:
+            self.again(name)
+
     async def _resume(self, wanted: Mapping[str, Revocation]) -> None:
         try:
             outcomes = await self.run(wanted, patience_s=RESUME_PATIENCE_S)
@@ -177,20 +227,6 @@ def told(body: Body, outcomes: Mapping[str, Outcome]) -> Body:
     return body
 
 
-def held_keys(body: Body, profile: KeyProfile) -> tuple[Key, ...]:
-    """All that the vault holds of a profile's keys: its own first, then those of a rotation of it, whoever began it."""
-    found = {profile.key.access_key_id: profile.key}
-    for name, run in body.rotations.items():
-        if name == profile.name or profile.key.access_key_id in run.key_ids:
-            found |= {key.access_key_id: key for key in (run.old, run.new) if key} | found
-    return tuple(found.values())
-
-
-def of_all_keys(body: Body, profile: KeyProfile, revoked: Revocation) -> Revocation:
-    """A rotation that was under way may have brought one more."""
-    return revoked.with_keys([key.access_key_id for key in held_keys(body, profile)])
-
-
 def _result(call: "asyncio.Future[Outcome]", job: Job) -> Outcome:
     if not call.done():
         return Outcome(failures={step: Failure(_NO_ANSWER, is_transient=True) for step in job.left})
@@ -200,66 +236,3 @@ def _result(call: "asyncio.Future[Outcome]", job: Job) -> Outcome:
     log.say(f"unexpected {type(error).__name__} at {log.place(error)}")
     text = f"vaultd met an unexpected {type(error).__name__}"
     return Outcome(failures={step: Failure(text, is_transient=False) for step in job.left})
-
-
-def _jobs(
-    body: Body,
-    wanted: Mapping[str, Revocation],
-    kept: Callable[[KeyProfile], Session | None],
-    via: Signer | None,
-    now: datetime,
-) -> Iterator[Job]:
-    """One for each user: no key may be ended while it is needed for another one, or for the policy."""
-    found = [body.profiles.get(name) for name in wanted]
-    for profiles in _by_user([profile for profile in found if isinstance(profile, KeyProfile)]):
-        first, names = profiles[0], tuple(profile.name for profile in profiles)
-        left = frozenset[str]().union(*(wanted[name].left for name in names))
-        if left:
-            held = [key for profile in profiles for key in held_keys(body, profile)]
-            keys = list({key.access_key_id: key for key in held}.values())
-            targets = _targets([wanted[name] for name in names], keys, now)
-            signers = (via,) if via else tuple(_own_signers(profiles, keys, kept))
-            user = chain.user_name(first)
-            yield Job(
-                names,
-                first.partition,
-                first.region,
-                user,
-                is_verified=first.arn is not None,
-                left=left,
-                targets=targets,
-                signers=signers,
-            )
-
-
-def _by_user(profiles: list[KeyProfile]) -> Iterable[list[KeyProfile]]:
-    """Of one user, or with one key; first those of whom AWS said whose they are."""
-    known = {profile.key.access_key_id: profile.arn for profile in profiles if profile.arn}
-    users: dict[str, list[KeyProfile]] = {}
-    for profile in sorted(profiles, key=lambda profile: profile.arn is None):
-        key_id = profile.key.access_key_id
-        users.setdefault(profile.arn or known.get(key_id) or key_id, []).append(profile)
-    return users.values()
-
-
-def _targets(wanted: list[Revocation], keys: list[Key], now: datetime) -> dict[str, Target]:
-    held = {key.access_key_id: key for key in keys}
-    found: dict[str, Target] = {}
-    for revoked in sorted(wanted, key=lambda revoked: revoked.wanted == "deleted"):  # the stronger one counts
-        for key_id in revoked.key_ids:
-            key = held.get(key_id)
-            is_new = key is not None and now - reminders.born(key) < KNOWN_AFTER
-            found[key_id] = Target(revoked.wanted, is_new, of_key(key) if key else None)
-    return found
-
-
-def _own_signers(
-    profiles: list[KeyProfile], keys: list[Key], kept: Callable[[KeyProfile], Session | None]
-) -> Iterator[Signer]:
-    """MFA sessions first: policies that ask for MFA refuse the key, and none refuse what has it."""
-    for profile in profiles:
-        session = kept(profile)
-        if session:
-            yield Signer(session.credentials, ends_itself=True)
-    for key in keys:
-        yield Signer(of_key(key), own_key=key.access_key_id)

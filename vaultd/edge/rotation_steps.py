@@ -7,6 +7,7 @@ nor the socket.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -37,6 +38,8 @@ class Steps(Checks):
     host: str
     now: Callable[[], datetime]
     regions: Callable[[KeyProfile], tuple[str | None, ...]]  # where the profile is used, as far as we know
+    #: Round the call that makes a key active. Raises Refused for one that is revoked by now.
+    waking: Callable[[KeyProfile, str], AbstractAsyncContextManager[None]]
 
     async def take(self, run: Rotation, profile: KeyProfile, progress: Progress) -> Rotation | None:
         """Do what is next. Raises Waits, TurnBack, AwsFailed."""
@@ -153,12 +156,14 @@ class Steps(Checks):
         return run.at("soak", self.now())
 
     async def reactivate(self, run: Rotation, profile: KeyProfile, progress: Progress) -> None:
-        """The old key works again, or an exception says why not. Raises Waits, AwsFailed."""
+        """The old key works again, or an exception says why not. Raises Waits, AwsFailed, Refused."""
         try:
             await self.identify(run.old, profile, profile.region)
         except AwsFailed as error:
             if error.details.get("aws_code") not in UNKNOWN_KEY:
                 raise
             await progress(f"activating the key {run.old.access_key_id} again")
-            await self.call((await self.user(profile)).set_key_active, run.old.access_key_id, active=True)
+            user = await self.user(profile)
+            async with self.waking(profile, run.old.access_key_id):
+                await self.call(user.set_key_active, run.old.access_key_id, active=True)
         await self.prove(run.old, profile, progress)

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -124,6 +124,7 @@ class Service:
             boottime=self.clock.boottime,
             regions=lambda p: terms.regions(self.keeper.body, p, self.settings.aws.region),
             handed_out_for=lambda: timedelta(seconds=self.settings.serve.lease),
+            waking=self._waking,
             pause=self.pause,
         )
         runs = Runs(self.keeper, self.clock, self._journal, self.links.forget, self.keep)
@@ -194,6 +195,12 @@ class Service:
         if revoked:
             base = chain.base_of(chain.session_of(self.keeper.body, profile, self.durations))
             revocation.check_served(revoked, base.profile, base.access_key_id)
+
+    @contextlib.asynccontextmanager
+    async def _waking(self, profile: Profile, key_id: str) -> AsyncIterator[None]:
+        self.check_served(profile)
+        async with self.revoker.waking(key_id):
+            yield
 
     async def _save_aside(self, change: Callable[[Body], Body]) -> None:
         """Without a backup: ten codes would push ten real generations out."""
