@@ -12,6 +12,8 @@ from tests.edge.desk import code
 from tests.edge.rotation_stage import DAY, MfaStage, RotationStage, play
 from tests.fake_aws import FakeAws, Fault, Gate
 from vaultd.edge.aws import Aws
+from vaultd.edge.store import LocalStore
+from vaultd.wire.errors import StorageFailed
 
 
 async def making_a_key(stage: RotationStage, gate: Gate) -> "asyncio.Task[Any]":
@@ -101,6 +103,52 @@ async def test_a_new_keys_secret_is_kept_while_a_panic_is_at_work(stage: Rotatio
     assert stage.run
     assert 2 == len(stage.keys)
     assert set(stage.run.key_ids) == stage.keys.keys()
+
+
+@play
+async def test_no_key_is_made_during_a_panic_that_could_not_be_written_down(
+    stage: RotationStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags, denies = Gate(), Gate()
+    save, fails = LocalStore.save, [True]
+
+    def failing(store: LocalStore, *arguments: Any, **options: Any) -> str:
+        if fails:
+            raise StorageFailed("the disk is full")
+        return save(store, *arguments, **options)
+
+    await stage.begin()
+    stage.fake.fault(Fault.hold(tags), action="TagUser")
+    stage.fake.fault(Fault.hold(denies), action="PutUserPolicy")
+    rotating = asyncio.create_task(stage.rotate())
+    await asyncio.to_thread(tags.arrived.acquire)
+    monkeypatch.setattr(LocalStore, "save", failing)
+    panicking = asyncio.create_task(stage.desk.ask("panic"))
+    await asyncio.to_thread(denies.arrived.acquire)
+    fails.clear()
+    tags.open()
+    rotated = await rotating
+    denies.open()
+    assert (0, "locked") == ((await panicking)["failed"], code(rotated))
+    assert {stage.key.access_key_id: "Inactive"} == stage.keys
+
+
+@pytest.mark.parametrize("op", ["revoke", "panic"])
+@play
+async def test_a_key_that_aws_makes_meanwhile_is_told_to_be_active(stage: RotationStage, op: str) -> None:
+    makes, denies = Gate(), Gate()
+    rotating = await making_a_key(stage, makes)
+    stage.fake.fault(Fault.hold(denies), action="PutUserPolicy")
+    fields = {"profile": "dev"} if op == "revoke" else {}
+    revoking = asyncio.create_task(stage.desk.ask(op, sessions=True, **fields))
+    await asyncio.to_thread(denies.arrived.acquire)
+    makes.open()
+    await rotating
+    denies.open()
+    reply = await revoking
+    told = {key["access_key_id"]: key["became"] for key in reply["profiles"][0]["keys"]}
+    assert (1, stage.keys.keys()) == (reply["failed"], told.keys())
+    assert {"Active": None, "Inactive": "inactive"} == {stage.keys[key_id]: told[key_id] for key_id in told}
 
 
 # --- on its way back

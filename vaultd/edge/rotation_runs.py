@@ -29,6 +29,7 @@ class Runs:
     journal: Journal
     forget: Callable[[str], None]  # the sessions of a profile
     save: Callable[[Callable[[Body], Body]], Awaitable[None]]
+    is_panicking: Callable[[], bool]
 
     @property
     def open(self) -> Mapping[str, Rotation]:
@@ -59,8 +60,8 @@ class Runs:
                 self.forget(profile.name)
 
     def check_unlocked(self) -> None:
-        """Raises Locked from the moment of a lock on, though what must be saved still can be."""
-        if not self.keeper.is_unlocked or self.keeper.is_closing:
+        """Raises Locked from the moment of a lock or a panic on, though what must be saved still can be."""
+        if not self.keeper.is_unlocked or self.keeper.is_closing or self.is_panicking():
             raise Locked("vault was locked meanwhile")
 
     async def move(

@@ -127,7 +127,9 @@ class Service:
             waking=self._waking,
             pause=self.pause,
         )
-        runs = Runs(self.keeper, self.clock, self._journal, self.links.forget, self.keep)
+        runs = Runs(
+            self.keeper, self.clock, self._journal, self.links.forget, self.keep, lambda: self.panicking
+        )
         self.rotator = Rotator(
             runs,
             steps,
