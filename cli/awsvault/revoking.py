@@ -47,6 +47,11 @@ def _profile(profile: dict[str, Any]) -> Iterator[str]:
     if profile["sessions"] == "denied":
         who = profile["user"] or "its user"
         yield f"{name}: older sessions of {who} are denied everything (inline policy {_POLICY})."
+    if profile["sessions"] == "denied before":
+        yield (
+            f"{name}: sessions from before an earlier revocation are denied everything. If the key was active since, "
+            f"newer ones are not: awsvault revoke {name} --sessions --via PROFILE"
+        )
     if profile["sessions"] == "no policy":
         yield f"{name}: sessions of a root user cannot be denied; they end by themselves."
     if profile["missing"]:

@@ -205,13 +205,13 @@ def _with(wanted: Mapping[str, Revocation], body: Body) -> Body:
 
 
 def _as_before(before: Mapping[str, Revocation], outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """The deny of last time holds where the key was not active since: it can have made no session."""
+    """Keys that are out of use can write no policy: the one of last time stands, and newer sessions are not spoken of."""
     found = dict(outcomes)
     for name, outcome in outcomes.items():
-        ends = [outcome.done.get(key_id) for key_id in before[name].key_ids] if name in before else []
-        if ends and SESSIONS in before[name].done and all(end in ("unusable", "gone") for end in ends):
+        ends = {outcome.done.get(key_id) for key_id in before[name].key_ids} if name in before else set()
+        if ends == {"unusable"} and SESSIONS in before[name].done:
             left = {step: failure for step, failure in outcome.failures.items() if step != SESSIONS}
-            found[name] = replace(outcome, done={SESSIONS: "denied", **outcome.done}, failures=left)
+            found[name] = replace(outcome, done={SESSIONS: "denied before", **outcome.done}, failures=left)
     return found
 
 

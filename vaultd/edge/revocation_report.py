@@ -32,7 +32,7 @@ def report(
 def _profile(body: Body, name: str, outcome: Outcome) -> dict[str, Any]:
     revoked, profile = body.revocations[name], body.key_profile(name)
     ends = {step: revoked.wanted for step in revoked.done if step != SESSIONS} | dict(outcome.done)
-    denied = "no policy" if body.key_profile(name).is_root else "denied" if SESSIONS in revoked.done else None
+    denied = "no policy" if profile.is_root else "denied before" if SESSIONS in revoked.done else None
     missing = revoked.missing or ("AWS was not asked yet" if revoked.left else None)
     return {
         "profile": name,

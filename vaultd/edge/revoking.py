@@ -24,7 +24,8 @@ from vaultd.edge.iam_user import IamUser
 from vaultd.wire.errors import AwsFailed
 
 #: `gone`: IAM has no such key. `unusable`: AWS does not accept it, and no more is known. `no policy`: root has none.
-Became = Literal["inactive", "deleted", "gone", "unusable", "denied", "no policy"]
+#: `denied before`: by an earlier revocation, so nothing is known of sessions that were made since.
+Became = Literal["inactive", "deleted", "gone", "unusable", "denied", "denied before", "no policy"]
 
 ROUNDS: Final = 3  # for throttling and AWS's own failures, beside botocore's retries
 PAUSE_S: Final = 1.0
