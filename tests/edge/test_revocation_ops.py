@@ -492,6 +492,22 @@ def test_a_key_that_nobody_verified_is_ended_where_it_lives_or_said_to_be_unknow
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("ahead", "status"), [(timedelta(minutes=4), "revoking"), (timedelta(days=1), "revoked")]
+)
+def test_a_key_from_a_clock_that_was_ahead_is_not_new_for_ever(
+    desk: Office, key: AccessKey, ahead: timedelta, status: str
+) -> None:
+    async def scenario() -> None:
+        await (await desk.opened()).add("dev", key)
+        desk.now = key.created_at.replace(microsecond=0) - ahead
+        key.status = "Inactive"
+        await desk.ask("revoke", profile="dev")
+        assert status == await desk.status()
+
+    run(scenario)
+
+
 # --- the way back
 
 

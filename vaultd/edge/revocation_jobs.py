@@ -75,7 +75,7 @@ def _targets(wanted: list[Revocation], keys: list[Key], now: datetime) -> dict[s
     for revoked in sorted(wanted, key=lambda revoked: revoked.wanted == "deleted"):  # the stronger one counts
         for key_id in revoked.key_ids:
             key = held.get(key_id)
-            is_new = key is not None and now - reminders.born(key) < KNOWN_AFTER
+            is_new = key is not None and abs(now - reminders.born(key)) < KNOWN_AFTER
             found[key_id] = Target(revoked.wanted, is_new, of_key(key) if key else None)
     return found
 
