@@ -60,10 +60,14 @@ class Device:
         self._serial = serial
         self._key = chains.key_behind(home, first)
 
+    @property
+    def is_settled(self) -> bool:
+        return bool(self._key["mfa_serial"] == self._serial)
+
     def settle(self, *, yes: bool) -> bool:
         """Give it to the key, if a person agrees; False when the key has it already. Raises Usage, Conflict."""
         name, present = self._key["profile"], self._key["mfa_serial"]
-        if present == self._serial:
+        if self.is_settled:
             return False
         if present:
             raise Conflict(

@@ -345,6 +345,25 @@ def test_a_person_may_leave_roles_as_they_are(stage: Stage) -> None:
     assert config(stage).read_text().startswith(text)
 
 
+def test_a_device_that_would_stop_what_works_needs_a_word_more(stage: Stage) -> None:
+    serial = f"arn:aws:iam::{ACCOUNT}:mfa/work"
+    text = f"[profile admin]\n{ROLE}source_profile = work\nmfa_serial = {serial}\n"
+    key = f"[work]\n{lines(user_key(stage, 'work'))}mfa_serial = {serial}\n"
+    credentials(stage).write_text(key)
+    config(stage).write_text(text)
+    done = stage.run("import", "--all", "--yes")
+    assert 0 == done.returncode, done.stderr
+    assert "admin stays a role of the file: with its MFA device work would be served after" in done.stderr
+    assert f"awsvault edit work --mfa-serial {serial}" in done.stderr
+    assert config(stage).read_text().startswith(text)
+    assert 0 == stage.run("get", "work").returncode
+    assert 0 == stage.run("import", "--undo", "--yes").returncode
+    done = stage.run("import", "--all", "--yes", "--roles")
+    assert f"work has the MFA device {serial} now" in done.stderr
+    assert "awsvault edit work" not in done.stderr
+    assert ["admin", "dev", "work"] == names(stage)
+
+
 def test_a_role_with_the_key_of_its_own_section_moves_whole_or_stays(stage: Stage) -> None:
     text = f"[profile admin]\n{ROLE}source_profile = admin\n{lines(user_key(stage, 'work'))}"
     config(stage).write_text(text)

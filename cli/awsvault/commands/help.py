@@ -71,15 +71,16 @@ only then rewrites the files. Every tool goes on with the same profile names.
 
 What changes: the lines with the key go out of ~/.aws/credentials and ~/.aws/config, a credential_process line comes into
 the config; in a .env or a start-up file AWS_PROFILE takes the key's place. Roles that are assumed from a key are offered,
-since several SDKs cannot assume them from a process. A section whose name is none for the vault keeps it: [acme.prod]
-asks for acme-prod. Comments, order, other settings, line ends, links and modes stay. --undo refuses, and changes nothing,
-when a line that it would put back or take out has changed since.
+since several SDKs cannot assume them from a process; one with an MFA device only with your yes, or --roles, for its key is
+served after a code only from then on. A section whose name is none for the vault keeps it: [acme.prod] asks for acme-prod.
+Comments, order, other settings, line ends, links and modes stay. --undo refuses, and changes nothing, when a line that it
+would put back or take out has changed since.
 
 How a key is served is decided by what AWS says: a session, unless the key last called IAM or AWS gives it none; you are
 asked where that points both ways. A key that AWS does not take is kept, marked unverified. AWS is down: --no-verify.
 
-Never written: a secret in plain text, not in a backup, a temporary file, a log or an argument. What was taken out is kept
-for --undo in the vault, sealed. Killed at any moment, each key is in the vault or still in its file: run it again.
+Never written: a secret that moves, in plain text, be it to a backup, a temporary file, a log or an argument. What was taken
+out is kept for --undo in the vault, sealed. Killed at any moment, each key is in the vault or still in its file: run it again.
 
 What stays, and why, is said: temporary credentials (they have a session token), half a key, a key beside settings that give
 other credentials (sso_session, another credential_process), a root key without --allow-root, and a key whose name in the vault

@@ -171,7 +171,10 @@ class _Import:
         with keeping.all_or_nothing(self._home) as kept:
             keeping.keep(kept, picked, self._wanted)
             own = keeping.own_roles(aws.config, picked, self._home)
-            keeping.take_over(kept, aws.config, [*own, *roles], verify=self._wanted.verify, yes=self._yes)
+            verify, agreed = self._wanted.verify, self._roles is True
+            keeping.take_over(
+                kept, aws.config, [*own, *roles], verify=verify, yes=self._yes, with_devices=agreed
+            )
             _leave_halves(kept)
         changed = files.rewrite(kept, program, aws)
         ending.tell(kept, changed, yes=self._yes)

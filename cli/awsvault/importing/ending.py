@@ -11,6 +11,7 @@ from awsvault.importing.candidates import Candidate
 from awsvault.importing.keeping import Kept
 from vaultd.core import plaintext
 from vaultd.core.ini import split
+from vaultd.wire import client
 from vaultd.wire.errors import VaultError
 
 
@@ -30,19 +31,23 @@ def tell(kept: Kept, changed: Sequence[str], *, yes: bool) -> None:
         output.say(f"{telling.short(path)} is rewritten.")
     if changed:
         output.say("To take it back within a week: awsvault import --undo")
-    _tell_of_mfa(once)
+    _tell_of_mfa(kept.home, once)
     _tell_of_comments()
     _tell_of_others(kept.keys, yes=yes)
     _offer_rotation(kept, yes=yes)
 
 
-def _tell_of_mfa(keys: Sequence[Candidate]) -> None:
-    """Not by itself: what ran without a code would stop."""
+def _tell_of_mfa(home: str | None, keys: Sequence[Candidate]) -> None:
+    """Not by itself: what ran without a code would stop. A role that was taken over may have brought the device."""
     for it in keys:
-        if it.found.mfa_serial and not it.found.role and not it.facts.get("mfa_serial"):
+        if it.found.mfa_serial and not it.found.role and not _device_of(home, it.name):
             output.say(
                 f"{it.name} names an MFA device. To use it: awsvault edit {it.name} --mfa-serial {it.found.mfa_serial}"
             )
+
+
+def _device_of(home: str | None, name: str) -> object:
+    return client.call("show", home=home, profile=name)["profile"]["mfa_serial"]
 
 
 def _tell_of_comments() -> None:

@@ -8,14 +8,14 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from awsvault import adopting, output, prompts
+from awsvault import adopting, output
 from awsvault.importing.candidates import Candidate, Wanted, hooked
 from awsvault.importing.sources import AwsFiles
 from vaultd.core import adopt, plaintext, slugs
 from vaultd.core.awsfiles import AwsFile, profile_in
 from vaultd.core.fields import NAME
 from vaultd.wire import client
-from vaultd.wire.errors import Conflict, VaultError
+from vaultd.wire.errors import Conflict, Refused, VaultError
 from vaultd.wire.protocol import Frame
 
 
@@ -164,22 +164,34 @@ def _serial(config: AwsFile, profile: str) -> str | None:
     return None
 
 
-def take_over(kept: Kept, config: AwsFile, roles: Sequence[Role], *, verify: bool, yes: bool) -> None:
-    """Each role that AWS lets its source assume; the others stay as they are, and why is said."""
+def take_over(
+    kept: Kept, config: AwsFile, roles: Sequence[Role], *, verify: bool, yes: bool, with_devices: bool
+) -> None:
+    """Each role that AWS lets its source assume; the others stay as they are, and why is said.
+
+    `with_devices`: also where a key gets an MFA device by it, though `yes` keeps us from asking: what uses the key
+    without a code would stop.
+    """
     failed: set[str] = set()
     for role in roles:
         if role.source in failed:
             failed.add(role.name)
             continue
-        if role.mfa_serial and not yes and not prompts.available():
-            failed.add(role.name)
-            output.say(f"{role.profile} needs an MFA device and stays a role of the file. {_by_hand(role)}")
-            continue
         try:
+            if role.mfa_serial and yes and not with_devices:
+                _check_device(kept, role, role.mfa_serial)
             _take_over(kept, config, role, verify=verify, yes=yes)
         except VaultError as error:
             failed.add(role.name)
             output.say(f"{role.profile} stays a role of the file: {error.line}. {_by_hand(role)}")
+
+
+def _check_device(kept: Kept, role: Role, serial: str) -> None:
+    if not adopting.Device(kept.home, serial, role.source).is_settled:
+        raise Refused(
+            f"with its MFA device {role.source} would be served after a code only, which --roles agrees to",
+            hint="",
+        )
 
 
 def _by_hand(role: Role) -> str:
