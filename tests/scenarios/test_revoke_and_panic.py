@@ -51,7 +51,8 @@ def test_revoke_asks_for_the_name_and_says_how_to_undo_it(stage: Stage) -> None:
     )
     assert ("Inactive", True) == (key.status, DENIAL in stage.alice.policies)
     status, line = stage.refused("get", "dev")
-    assert (6, True) == (status, line.endswith("; run: awsvault add dev --replace"))
+    ways_out = "; run: awsvault add dev --replace, or awsvault revoke dev --undo"
+    assert (6, True) == (status, line.endswith(ways_out))
     assert "revoked" == json.loads(stage.run("list", "--json").stdout)[0]["status"]
     assert re.search(
         r"^revocation asked_at=.* wanted=inactive", stage.run("show", "dev").stdout, re.MULTILINE
