@@ -5,6 +5,7 @@ as tests/fake_aws.
 
 import asyncio
 import json
+import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,7 +118,14 @@ class Desk:
             self.home, self.settings, self.now, self.booted, self.desktop, self.shared_aws, self.fake
         )
         after.service.reminding.resume(json.loads(json.dumps(self.service.reminding.carry())))
+        self.end()
         return after
+
+    def end(self) -> None:
+        """As the end of a process closes what it has open."""
+        if self.service.audit._fd is not None:
+            os.close(self.service.audit._fd)
+            self.service.audit._fd = None
 
     def audit(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.home / "audit.jsonl").read_text().splitlines()]

@@ -407,6 +407,7 @@ async def days(desk: Desk, count: int, *, restarts: bool) -> Desk:
 
 def restarted(desk: Desk) -> Desk:
     """Nothing goes over but the files."""
+    desk.end()
     return Desk(desk.home, desk.settings, desk.now, desk.booted, shared_aws=desk.shared_aws, fake=desk.fake)
 
 
