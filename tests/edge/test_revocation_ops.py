@@ -508,6 +508,48 @@ def test_a_key_from_a_clock_that_was_ahead_is_not_new_for_ever(
     run(scenario)
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["", "undone after a panic"])
+@pytest.mark.parametrize("mfa", [False, True])
+def test_no_session_that_is_denied_everything_is_served_for_hours(
+    desk: Office, fake: FakeAws, key: AccessKey, *, mfa: bool, back: bool
+) -> None:
+    """Nor one that the user's other key made before, or in the quarter of an hour that the deny reaches ahead."""
+    second, device = fake.add_key(key.user), fake.add_mfa(key.user)
+
+    async def session(desk: Desk) -> str:
+        if mfa:
+            desk.now += timedelta(minutes=1)
+            fake.clock.advance(timedelta(minutes=1))
+            assert "ok" == code(await desk.ask("mfa", profile="second", code=device.code(fake.clock.now())))
+        return str((await desk.ask("get", profile="second"))["AccessKeyId"])
+
+    async def scenario() -> None:
+        await (await desk.opened()).add("dev", key)
+        await desk.add("second", second, mfa_serial=device.serial if mfa else None)
+        before = await session(desk)
+        after: Office = desk
+        if back:
+            assert 0 == (await desk.ask("panic"))["failed"]
+            after = await desk.again().unlock()
+            second.status = "Active"
+            await after.ask("unrevoke", profile="second")
+        else:
+            reply = await desk.ask("revoke", profile="dev", sessions=True)
+            ends = desk.now + timedelta(minutes=15)
+            assert [
+                f"sessions that any key of the user makes before {ends:%Y-%m-%dT%H:%M:%SZ} are denied everything, too"
+            ] == reply["notes"]
+        assert before != (await after.ask("get", profile="second")).get("AccessKeyId")
+        meanwhile = await session(after)
+        after.now += timedelta(minutes=16)
+        after.service.revoker.look()
+        await after.settled()
+        reply = await after.ask("get", profile="second")
+        assert "mfa-needed" == code(reply) if mfa else meanwhile != reply["AccessKeyId"]
+
+    run(scenario)
+
+
 # --- the way back
 
 
@@ -524,7 +566,7 @@ def test_a_session_that_was_denied_everything_does_not_come_back(
         reply = await desk.ask("unrevoke", profile="dev")
         ends = desk.now + timedelta(minutes=15)
         assert [
-            f"sessions that are made before {ends:%Y-%m-%dT%H:%M:%SZ} are denied everything, too"
+            f"sessions that any key of the user makes before {ends:%Y-%m-%dT%H:%M:%SZ} are denied everything, too"
         ] == reply["notes"]
         assert "mfa-needed" == code(await desk.ask("get", profile="dev"))
 

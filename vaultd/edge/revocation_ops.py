@@ -7,6 +7,7 @@ Each saves what it is about to do before it asks AWS. Neither waits for the audi
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from vaultd.core import chain, revocation
@@ -52,6 +53,8 @@ async def revoke(service: Service, call: Call) -> Frame:
     service.revoker.tried(outcomes)
     call.audit["via"] = call["via"]
     notes = [f'"{other}" has the same key and is served no more, either' for other in _others(wanted, name)]
+    if name in outcomes and outcomes[name].done.get(SESSIONS) == "denied":
+        notes.append(_denied_too(service.clock.now() + revocation.DENIED_AHEAD))
     try:
         await service.revoker.keep(outcomes)
     except VaultError as error:
@@ -133,7 +136,8 @@ async def unrevoke(service: Service, call: Call) -> Frame:
     notes = [f'"{other}" has the same key and is served again, too' for other in _others(revoked, name)]
     ends = max(found.asked_at for found in revoked.values()) + revocation.DENIED_AHEAD
     if any(SESSIONS in found.done for found in revoked.values()) and service.clock.now() < ends:
-        notes.append(f"sessions that are made before {iso(ends)} are denied everything, too")
+        service.revoker.denied(profile, ends)
+        notes.append(_denied_too(ends))
     return {"profile": name, "access_key_id": key_id, "notes": notes}
 
 
@@ -156,6 +160,10 @@ def _served_again(body: Body, *, name: str, key_id: str, revoked: Mapping[str, R
         denied = found.key_ids if SESSIONS in found.done else ()
         body = body.with_revocation(owner, None).without_mfa_sessions(denied)
     return body
+
+
+def _denied_too(ends: datetime) -> str:
+    return f"sessions that any key of the user makes before {iso(ends)} are denied everything, too"
 
 
 def _told(

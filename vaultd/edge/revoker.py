@@ -6,14 +6,15 @@ them. What is saved and what is told is in edge/revocation_ops.py; the calls the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from vaultd.core import revocation
 from vaultd.core.records import Body, KeyProfile
-from vaultd.core.revocation import Revocation
+from vaultd.core.revocation import DENIED_AHEAD, SESSIONS, Revocation
 from vaultd.core.sessions import Session
 from vaultd.edge import log, revocation_jobs
 from vaultd.edge.aws import Aws
@@ -43,7 +44,7 @@ class _Pause:
 
 
 class Revoker:
-    """`kept` gives the MFA session of a profile, if there is one."""
+    """`kept` gives the MFA session of a profile, if there is one; `forget` drops its other ones."""
 
     def __init__(
         self,
@@ -51,11 +52,13 @@ class Revoker:
         clock: Clock,
         aws: Callable[[], Aws],
         kept: Callable[[KeyProfile], Session | None],
+        forget: Callable[[str], None],
     ) -> None:
         self._keeper = keeper
         self._clock = clock
         self._aws = aws
         self._kept = kept
+        self._forget = forget
         self._threads = threads(AT_ONCE, "revoke")
         self._under_way: set[str] = set()
         self._runs = 0
@@ -63,6 +66,7 @@ class Revoker:
         self._woken: set[str] = set()  # and those that it may have made so during a run
         self._news: dict[str, Outcome] = {}
         self._writing = asyncio.Lock()
+        self._denied: dict[str, datetime] = {}  # by user: until when all that AWS gives it is of no use
         self._pauses: dict[str, _Pause] = {}
         self._epoch = -1
         self._resuming: asyncio.Task[None] | None = None
@@ -91,7 +95,19 @@ class Revoker:
         found = {call: self._lasting(_result(call, job)) for call, job in calls.items()}
         if not self._runs:
             self._woken.clear()
-        return {name: found[call] for call, job in calls.items() for name in job.names}
+        results = {name: found[call] for call, job in calls.items() for name in job.names}
+        for name, outcome in results.items():
+            profile = self._keeper.body.profiles.get(name) if self._keeper.is_unlocked else None
+            if outcome.done.get(SESSIONS) == "denied" and isinstance(profile, KeyProfile):
+                self.denied(profile, self._clock.now() + DENIED_AHEAD)
+        return results
+
+    def denied(self, profile: KeyProfile, until: datetime) -> None:
+        """What AWS gives this user until then is of no use: it is forgotten now, and once more when that is over."""
+        user = _user(profile)
+        self._denied[user] = max(until, self._denied.get(user, until))
+        for other in _of_user(self._keeper.body, user):
+            self._forget(other.name)
 
     def _lasting(self, outcome: Outcome) -> Outcome:
         """Without the end of keys that were made active meanwhile: which was first nobody knows."""
@@ -133,8 +149,9 @@ class Revoker:
             for name, revoked in _open(self._keeper.body).items()
             if name not in self._under_way and self._is_time(name, now)
         }
-        if wanted:
-            self._resuming = asyncio.get_running_loop().create_task(self._resume(wanted))
+        over = [user for user, until in self._denied.items() if until <= self._clock.now()]
+        if wanted or over:
+            self._resuming = asyncio.get_running_loop().create_task(self._resume(wanted, over))
 
     def _is_time(self, name: str, now: float) -> bool:
         pause = self._pauses.get(name)
@@ -189,8 +206,10 @@ class Revoker:
         for name in names:
             self.again(name)
 
-    async def _resume(self, wanted: Mapping[str, Revocation]) -> None:
+    async def _resume(self, wanted: Mapping[str, Revocation], over: Collection[str]) -> None:
         try:
+            for user in over:
+                await self._begin_anew(user)
             outcomes = await self.run(wanted, patience_s=RESUME_PATIENCE_S)
             self.tried(outcomes)
             await self.keep(outcomes)
@@ -202,6 +221,14 @@ class Revoker:
             self.tried({name: Outcome(failures={"": Failure(error.message, True)}) for name in wanted})
         finally:
             self._resuming = None
+
+    async def _begin_anew(self, user: str) -> None:
+        """From now on its sessions are of use again; those that it has by now are not."""
+        self._denied.pop(user, None)
+        for profile in _of_user(self._keeper.body, user):
+            self._forget(profile.name)
+        if _without_mfa(self._keeper.body, user) != self._keeper.body:
+            await self._keeper.save(lambda body: _without_mfa(body, user), backup=False)
 
     async def keep(self, outcomes: Mapping[str, Outcome]) -> None:
         """Write down what was done. Raises StorageFailed, Locked."""
@@ -224,7 +251,23 @@ def told(body: Body, outcomes: Mapping[str, Outcome]) -> Body:
         if revoked and isinstance(profile, KeyProfile):
             whole = of_all_keys(body, profile, revoked)
             body = body.with_revocation(name, whole.after(outcome.done, outcome.missing))
+            if outcome.done.get(SESSIONS) == "denied":
+                body = _without_mfa(body, _user(profile))
     return body
+
+
+def _user(profile: KeyProfile) -> str:
+    """Whose key it is; nobody else's, where AWS was not asked."""
+    return profile.arn or profile.name
+
+
+def _of_user(body: Body, user: str) -> list[KeyProfile]:
+    owners = [profile for profile in body.profiles.values() if isinstance(profile, KeyProfile)]
+    return [profile for profile in owners if _user(profile) == user]
+
+
+def _without_mfa(body: Body, user: str) -> Body:
+    return body.without_mfa_sessions([profile.key.access_key_id for profile in _of_user(body, user)])
 
 
 def _result(call: "asyncio.Future[Outcome]", job: Job) -> Outcome:

@@ -140,7 +140,9 @@ class Service:
                 and terms.is_due(self.keeper.body, p, self.settings, self.clock.now())
             ),
         )
-        self.revoker = Revoker(self.keeper, self.clock, lambda: self.aws, self.links.kept_session)
+        self.revoker = Revoker(
+            self.keeper, self.clock, lambda: self.aws, self.links.kept_session, self.links.forget
+        )
 
     @property
     def aws(self) -> Aws:
