@@ -118,7 +118,7 @@ def test_what_is_not_done_yet_is_not_served_either() -> None:
         check_served({"dev": PLAIN.after((), "the right x is missing")}, "dev", B)
     assert caught.value.line == (
         'the key of "dev" is being revoked since 2026-11-24: the right x is missing; '
-        "run: awsvault revoke dev --via PROFILE"
+        "run: awsvault revoke dev --via PROFILE; to serve it all the same: awsvault revoke dev --undo"
     )
 
 

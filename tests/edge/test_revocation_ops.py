@@ -659,6 +659,28 @@ def test_a_key_that_an_undo_makes_active_after_the_next_revocation_is_ended_once
     run(scenario)
 
 
+def test_a_key_that_could_not_be_deleted_is_served_again_on_demand(
+    desk: Office, fake: FakeAws, key: AccessKey
+) -> None:
+    """Who has no second profile has no other way out."""
+    fake.deny(key.user, "iam:DeleteAccessKey")
+    fake.deny(key.user, "iam:UpdateAccessKey")
+
+    async def scenario() -> None:
+        await (await desk.opened()).add("dev", key)
+        assert 1 == (await desk.ask("revoke", profile="dev", delete=True))["failed"]
+        reply = await desk.ask("get", profile="dev")
+        assert reply["error"]["hint"].endswith("to serve it all the same: awsvault revoke dev --undo")
+        assert "ok" == code(await desk.ask("unrevoke", profile="dev"))
+        assert "ok" == code(await desk.ask("get", profile="dev"))
+        fake.allow(key.user, "iam:DeleteAccessKey")
+        assert 0 == (await desk.ask("revoke", profile="dev", delete=True))["failed"]
+        reply = await desk.ask("unrevoke", profile="dev")
+        assert 'the key of "dev" is deleted; run: awsvault add dev --replace' == reply["error"]["line"]
+
+    run(scenario)
+
+
 def test_a_key_that_was_made_active_in_the_console_can_be_revoked_again(
     desk: Office, fake: FakeAws, key: AccessKey
 ) -> None:

@@ -129,7 +129,7 @@ def check_served(revocations: Mapping[str, Revocation], name: str, key_id: str) 
     raise Refused(
         f'the key of "{name}" is being revoked since {revoked.asked_at:%Y-%m-%d}'
         + (f": {revoked.missing}" if revoked.missing else ""),
-        hint=f"run: {command(name)}",
+        hint=f"run: {command(name)}; to serve it all the same: awsvault revoke {name} --undo",
     )
 
 

@@ -120,8 +120,8 @@ async def unrevoke(service: Service, call: Call) -> Frame:
     revoked = revocation.covering(service.keeper.body.revocations, name, (key_id,))
     if not revoked:
         raise Usage(f'"{name}" is not revoked')
-    if any(found.wanted == "deleted" for found in revoked.values()):
-        raise Refused(f'the key of "{name}" was to be deleted', hint=f"run: awsvault add {name} --replace")
+    if any(key_id in found.deleted for found in revoked.values()):
+        raise Refused(f'the key of "{name}" is deleted', hint=f"run: awsvault add {name} --replace")
     change = partial(_served_again, name=name, key_id=key_id, revoked=revoked)
     if call["via"] is not None:
         signer = await _via(service, call["via"], profile)

@@ -123,7 +123,7 @@ Taking a key out of use:
 
     awsvault revoke PROFILE             sets it inactive, which can be undone: --undo
     awsvault revoke PROFILE --sessions  for a key that leaked: denies everything to its user's sessions, too
-    awsvault revoke PROFILE --delete    for one that nobody needs any more
+    awsvault revoke PROFILE --delete    for one that nobody needs any more; --undo only until it is deleted
     awsvault panic                      every key of the vault, and locks it
 
 It needs iam:UpdateAccessKey (or iam:DeleteAccessKey), and with --sessions iam:PutUserPolicy, for the key's own user. A key
