@@ -63,6 +63,15 @@ def test_who_removes_a_profile_forgets_both_keys_of_its_rotation(state: State) -
     assert BOTH == forgotten.noted(before, before.without("dev"), REVISION).forgotten.keys()
 
 
+@pytest.mark.parametrize("state", ["created", "grace", "deleting"])
+def test_who_replaces_a_revoked_profile_forgets_both_keys_of_its_rotation(state: State) -> None:
+    revoked = Revocation(tuple(sorted(BOTH)), "inactive", deny=False, asked_at=NOW)
+    before = rotating(state).with_revocation("dev", revoked)
+    other = replace(DEV, key=replace(OLD, access_key_id="AKIAOTHER00000000000"))
+    after = before.with_profile(other).with_revocation("dev", None).with_rotation("dev", None)
+    assert BOTH == forgotten.noted(before, after, REVISION).forgotten.keys()
+
+
 def test_nothing_is_forgotten_while_it_is_held_somewhere() -> None:
     twice = Body({"dev": DEV, "prod": replace(DEV, name="prod")})
     assert {} == forgotten.noted(twice, twice.without("dev"), REVISION).forgotten

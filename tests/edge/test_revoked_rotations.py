@@ -10,7 +10,7 @@ import pytest
 
 from tests.edge.desk import code
 from tests.edge.rotation_stage import DAY, MfaStage, RotationStage, play
-from tests.fake_aws import FakeAws, Fault, Gate
+from tests.fake_aws import AccessKey, FakeAws, Fault, Gate
 from vaultd.edge.aws import Aws
 from vaultd.edge.store import LocalStore
 from vaultd.wire.errors import StorageFailed
@@ -149,6 +149,53 @@ async def test_a_key_that_aws_makes_meanwhile_is_told_to_be_active(stage: Rotati
     told = {key["access_key_id"]: key["became"] for key in reply["profiles"][0]["keys"]}
     assert (1, stage.keys.keys()) == (reply["failed"], told.keys())
     assert {"Active": None, "Inactive": "inactive"} == {stage.keys[key_id]: told[key_id] for key_id in told}
+
+
+# --- ways out
+
+
+@pytest.mark.parametrize("which", ["another key", "the old key"])
+@play
+async def test_another_key_in_the_place_of_a_revoked_one_ends_its_rotation(
+    stage: RotationStage, which: str
+) -> None:
+    await stage.begin()
+    new = await stage.rotated()
+    key = stage.key if which == "the old key" else stage.fake.add_key(stage.fake.add_user("bob"))
+    assert "refused" == code(await replaced(stage, key)), "it is not revoked"
+    await stage.desk.ask("revoke", profile="dev")
+    asked: tuple[dict[str, Any], ...] = ({}, {"rollback": True}, {"now": True})
+    for fields in asked:
+        status, line = await stage.refused(**fields)
+        assert (6, True) == (status, 'the key of "dev" was revoked' in line), line
+    key.status = "Active"
+    reply = await replaced(stage, key)
+    ids = f"{stage.key.access_key_id}, {new.access_key_id}"
+    assert f"the rotation of the profile before is given up, with the keys {ids}" in reply["notes"]
+    assert (None, key.access_key_id) == (stage.run, stage.served)
+    assert "ok" == code(await stage.desk.ask("get", profile="dev"))
+    lost = {stage.key.access_key_id, new.access_key_id} - {key.access_key_id}
+    assert lost == stage.desk.service.keeper.body.forgotten.keys()
+
+
+@play
+async def test_nothing_takes_the_place_of_a_revoked_key_while_aws_makes_its_successor(
+    stage: RotationStage,
+) -> None:
+    """It would be an active key that nobody knows."""
+    gate = Gate()
+    rotating = await making_a_key(stage, gate)
+    await stage.desk.ask("revoke", profile="dev")
+    other = stage.fake.add_key(stage.fake.add_user("bob"))
+    reply = await replaced(stage, other)
+    gate.open()
+    assert ("conflict", "refused") == (code(reply), code(await rotating))
+    assert "ok" == code(await replaced(stage, other))
+
+
+async def replaced(stage: RotationStage, key: AccessKey) -> Any:
+    halves = {"access_key_id": key.access_key_id, "secret_access_key": key.secret}
+    return await stage.desk.ask("add", profile="dev", replace=True, serve="session", **halves)
 
 
 # --- on its way back

@@ -7,6 +7,7 @@
 from dataclasses import replace
 
 from vaultd.core.records import Body, KeyProfile
+from vaultd.core.revocation import covers
 from vaultd.core.rotation import Rotation
 
 
@@ -26,9 +27,15 @@ def _held(body: Body) -> set[str]:
 
 def _dead(before: Body, after: Body) -> set[str]:
     """What rotations that came to their end, and revocations, have deleted in AWS."""
-    ended = before.rotations.keys() - after.rotations.keys()
     revoked = {key_id for found in before.revocations.values() for key_id in found.deleted}
-    return revoked | {_deleted(before.rotations[name]) for name in ended if name in after.profiles}
+    return revoked | {
+        _deleted(run)
+        for name, run in before.rotations.items()
+        if name not in after.rotations
+        and name in after.profiles
+        # those of revoked keys stand still, and end only with the profile, or when another key takes its place
+        and not covers(before.revocations, name, run.key_ids)
+    }
 
 
 def _deleted(run: Rotation) -> str:

@@ -31,8 +31,8 @@ async def add(service: Service, call: Call) -> Frame:
     held = _held(service.keeper.body, name, access_key_id, secret) if call["same"] else None
     if held:
         return {"profile": shown(service, held), "notes": notes, "held": True}
-    _check_free(service.keeper.body, name, call)
-    _check_stays(service.keeper.body, access_key_id)
+    _check_free(service, service.keeper.body, name, call)
+    _check_stays(service.keeper.body, name, access_key_id)
     profile = KeyProfile(
         name=name,
         key=Key(access_key_id, secret, created_at=None, added_at=service.clock.now()),
@@ -72,7 +72,7 @@ def _held(body: Body, name: str, access_key_id: str, secret: Secret) -> KeyProfi
 async def add_role(service: Service, call: Call) -> Frame:
     """A role is tried before it is kept, unless a code that only a person has stands before it."""
     name = check_name(call["profile"])
-    _check_free(service.keeper.body, name, call)
+    _check_free(service, service.keeper.body, name, call)
     given = {field: call[field] for field in role_fields() if call[field] is not None}
     profile = RoleProfile(name=name, added_at=service.clock.now(), **role_fields(given))
     step = chain.session_of(service.keeper.body.with_profile(profile), profile, service.durations)
@@ -103,10 +103,11 @@ def _notes_on(profile: RoleProfile, step: Step) -> list[str]:
 
 async def _keep(service: Service, call: Call, profile: Profile, notes: list[str]) -> Frame:
     def change(body: Body) -> Body:
-        _check_free(body, profile.name, call)
+        _check_free(service, body, profile.name, call)
         if isinstance(profile, KeyProfile):
-            _check_stays(body, profile.key.access_key_id)
+            _check_stays(body, profile.name, profile.key.access_key_id)
         changed = body.with_profile(profile).with_revocation(profile.name, _still_revoked(body, profile))
+        changed = changed.with_rotation(profile.name, None)
         chain.check_all(changed, service.durations, profile.name)
         return changed
 
@@ -115,32 +116,42 @@ async def _keep(service: Service, call: Call, profile: Profile, notes: list[str]
         notes.append(
             f"what was left to revoke of the profile before it is forgotten: {', '.join(revoked.tails)}"
         )
+    run = service.keeper.body.rotations.get(profile.name)
+    if run:
+        notes.append(
+            f"the rotation of the profile before is given up, with the keys {', '.join(run.key_ids)}"
+        )
     await service.save(change)
     service.last_used.pop(profile.name, None)
     return {"profile": shown(service, profile), "notes": notes}
 
 
-def _check_free(body: Body, name: str, call: Call) -> None:
+def _check_free(service: Service, body: Body, name: str, call: Call) -> None:
     if name in body.profiles and not call["replace"]:
         command = "add" if call.op == "add" else "add-role"
         raise Conflict(
             f'there is a profile "{name}" already',
             hint=f"to put this in its place: awsvault {command} {name} --replace",
         )
-    if name in body.rotations:
+    run = body.rotations.get(name)
+    if run is None:
+        return
+    if not revocation.covers(body.revocations, name, run.key_ids):
         raise Refused(
             f'a rotation of "{name}" is open, and holds a key that is not this one',
             hint=f"run: awsvault rotate {name} --rollback, or awsvault remove {name}",
         )
+    if service.rotator.start.creating:  # its secret is still to come, and has to be revoked
+        raise Conflict("AWS is making a key for a rotation", hint="try again in a minute")
 
 
-def _check_stays(body: Body, access_key_id: str) -> None:
-    """Raise Refused for a key that is about to be deactivated and deleted."""
-    for name, run in body.rotations.items():
-        if run.state in PROMOTED and run.old.access_key_id == access_key_id:
+def _check_stays(body: Body, name: str, access_key_id: str) -> None:
+    """Raise Refused for a key that is about to be deactivated and deleted as another profile's."""
+    for other, run in body.rotations.items():
+        if other != name and run.state in PROMOTED and run.old.access_key_id == access_key_id:
             raise Refused(
-                f'this key is being rotated away as that of "{name}", and is deleted soon',
-                hint=f'use "{name}", which serves its successor; how far it is: awsvault rotate --status',
+                f'this key is being rotated away as that of "{other}", and is deleted soon',
+                hint=f'use "{other}", which serves its successor; how far it is: awsvault rotate --status',
             )
 
 

@@ -28,9 +28,8 @@ from vaultd.wire.errors import AwsFailed, Locked, Refused, Usage, VaultError
 RETRY_S = 60.0  # after AWS could not be reached, and until it is known what became of a lost reply
 LOOK_AGAIN_S = 3_600.0  # for what only a person, or other programs, can change
 DAY_S = 86_400.0
-_USELESS = {
-    "aws_code": "InvalidClientTokenId"
-}  # what AWS said of a new key until it was given up: no passing trouble
+#: What AWS said of a new key until it was given up: no passing trouble.
+_USELESS = {"aws_code": "InvalidClientTokenId"}
 _WATCHED = ("grace", "soak")  # states that last: is what is served still good?
 ROOM_FOR_WAITS = rotation.MAX_WAITS - 60  # characters: an error may say it after how far the rotation came
 
@@ -96,6 +95,7 @@ class Rotator:
             return left
 
     async def _rolled_back(self, name: str, progress: Progress) -> Rotation | None:
+        self.runs.profile(name)
         run = self.runs.open.get(name)
         if run is None:
             raise Usage(f'no rotation of "{name}" is open', hint=f"run: awsvault show {name}")
