@@ -659,6 +659,28 @@ def test_a_key_that_an_undo_makes_active_after_the_next_revocation_is_ended_once
     run(scenario)
 
 
+def test_a_client_that_undoes_hears_something_before_each_call(
+    desk: Office, fake: FakeAws, key: AccessKey, ops: AccessKey
+) -> None:
+    """One that AWS answers slowly takes most of the minute for which a client waits in silence."""
+    fake.add_role("breakglass", ops.user)
+
+    async def scenario() -> None:
+        await (await desk.opened()).add("dev", key)
+        await desk.add("ops", ops, verify=False)
+        arn = "arn:aws:iam::123456789012:role/breakglass"
+        await desk.ask("add_role", profile="breakglass", source="ops", role_arn=arn, verify=False)
+        for via in (None, "ops", "breakglass"):
+            await desk.ask("revoke", profile="dev")
+            key.status = "Inactive" if via else "Active"
+            begun = len(fake.calls())
+            desk.progress.clear()
+            assert "ok" == code(await desk.ask("unrevoke", profile="dev", via=via))
+            assert len(fake.calls()) - begun == len(desk.progress), (via, desk.progress)
+
+    run(scenario)
+
+
 def test_a_key_that_could_not_be_deleted_is_served_again_on_demand(
     desk: Office, fake: FakeAws, key: AccessKey
 ) -> None:

@@ -39,7 +39,7 @@ async def revoke(service: Service, call: Call) -> Frame:
     call.urgent = False
     name = check_name(call["profile"])
     profile = service.keeper.body.key_profile(name)
-    via = await _via(service, call["via"], profile) if call["via"] is not None else None
+    via = await _via(service, call, profile) if call["via"] is not None else None
     before = dict(service.keeper.body.revocations)
     sharing = _sharing(service.keeper.body, profile)
     wanted = _asked(service, sharing, delete=call["delete"], deny=call["sessions"])
@@ -124,12 +124,14 @@ async def unrevoke(service: Service, call: Call) -> Frame:
         raise Refused(f'the key of "{name}" is deleted', hint=f"run: awsvault add {name} --replace")
     change = partial(_served_again, name=name, key_id=key_id, revoked=revoked)
     if call["via"] is not None:
-        signer = await _via(service, call["via"], profile)
+        signer = await _via(service, call, profile)
         user = _user(service, profile, signer.credentials, _user_name(profile))
+        await call.progress(f"activating the key of {name}")
         async with service.revoker.waking(key_id):
             await asyncio.to_thread(user.set_key_active, key_id, active=True)
             await service.save(change)
     else:
+        await call.progress(f"trying the key of {name}")
         await _check_active(service, profile)
         await service.save(change)
     call.audit["key"] = key_id
@@ -248,9 +250,9 @@ def _user_name(profile: KeyProfile) -> str:
 # --- who signs
 
 
-async def _via(service: Service, name: object, target: KeyProfile) -> Signer:
+async def _via(service: Service, call: Call, target: KeyProfile) -> Signer:
     """Another profile's rights: its key, its MFA session or its role."""
-    profile = service.keeper.body.profile(check_name(name))
+    profile = service.keeper.body.profile(check_name(call["via"]))
     _check_via(profile, target)
     service.check_served(profile)
     step = chain.session_of(service.keeper.body, profile, service.durations)
@@ -258,6 +260,7 @@ async def _via(service: Service, name: object, target: KeyProfile) -> Signer:
     if isinstance(profile, KeyProfile) and not chain.mfa_of(step):  # a session without MFA may not ask IAM
         credentials, ends_itself = of_key(profile.key), False
     else:
+        await call.progress(f"asking AWS for a session of {profile.name}")
         try:
             session = await service.broker.session(step)
         except MfaNeeded:
@@ -265,6 +268,7 @@ async def _via(service: Service, name: object, target: KeyProfile) -> Signer:
         credentials, ends_itself = session.credentials, is_same_user
     account = profile.account
     if account is None:
+        await call.progress(f"asking AWS whose key {profile.name} has")
         account = (await asyncio.to_thread(_user(service, profile, credentials).who_signs)).account
         _check_account(profile.name, account, target)
     own_key = profile.key.access_key_id if isinstance(profile, KeyProfile) and is_same_user else None
