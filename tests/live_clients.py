@@ -21,10 +21,13 @@ HOUR = 1 / 24  # days
 LANES = 20
 
 #: The aws command's own program, a process for each command, as many at once as there are lanes, until stdin ends.
-#: Forked from one that has run it once: so many starts of an interpreter would take most of the time.
+#: Forked from one that has run it once, and has read the models of AWS's services for them: so many starts of an
+#: interpreter, and so much JSON, would take most of the time. Credentials are each command's own.
 AWS_LOOP = """
-import os, select, sys
+import functools, os, select, sys
 from awscli.clidriver import create_clidriver
+session = sys.modules[type(create_clidriver().session).__module__]
+session.create_loader = functools.cache(session.create_loader)
 out = os.fdopen(os.dup(1), "w")
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 words = "sts get-caller-identity --output text".split()
