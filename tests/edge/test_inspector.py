@@ -443,7 +443,7 @@ def test_a_use_by_somebody_counts_for_45_days(
     async def scenario() -> None:
         desk = await months.opened()
         (key,) = await add(desk, aws, "dev")
-        desk = await days(desk, 30, restarts=restarts)
+        desk = await days(desk, 5, restarts=restarts)
         somebody_uses(aws, desk, key, service)
         desk = await days(desk, 44, restarts=restarts)
         assert not await unused(desk)
@@ -458,7 +458,7 @@ def test_a_session_that_we_served_is_a_use(months: Desk, aws: FakeAws, *, restar
     async def scenario() -> None:
         desk = await months.opened()
         await add(desk, aws, "dev")
-        desk = await days(desk, 30, restarts=restarts)
+        desk = await days(desk, 5, restarts=restarts)
         assert "AccessKeyId" in await desk.ask("get", profile="dev")
         desk = await days(desk, 44, restarts=restarts)
         assert not await unused(desk)
