@@ -19,7 +19,9 @@ from tests.scenarios.person import at_terminal
 from tests.scenarios.vault_at_aws import Stage, open_stage
 
 OTHER = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY00"
-PATH = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}  # ours, and an aws command
+PATH = {"PATH": "/usr/bin:/bin"}
+#: Ours, with an aws command. It takes half a second for every hook: only where it is what a test is about.
+AND_AWS = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +76,9 @@ def found(stage: Stage, *words: str, **extra: str) -> dict[str, dict[str, Any]]:
 
 
 def test_where_all_is_well_it_says_nothing(stage: Stage) -> None:
-    done = doctor(stage)
+    done = doctor(stage, **AND_AWS)
     assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
-    rows = json.loads(doctor(stage, "--json").stdout)
+    rows = json.loads(doctor(stage, "--json", **AND_AWS).stdout)
     assert {"ok"} == {row["verdict"] for row in rows}
     assert len(rows) > 40
     lines = [json.loads(line) for line in stage.daemon.audit.splitlines()]
@@ -95,7 +97,7 @@ def test_many_faults_are_all_told_and_those_that_are_safe_are_mended(stage: Stag
     told = found(stage)
     assert expected == told.keys()
     assert {row["check"] for row in told.values() if row["fixable"]} == expected
-    done = doctor(stage, "--fix", "--yes")
+    done = doctor(stage, "--fix", "--yes", **AND_AWS)
     assert (0, "") == (done.returncode, done.stdout), done.stderr
     assert 6 == done.stderr.count("\n")
     assert (
@@ -108,7 +110,7 @@ def test_many_faults_are_all_told_and_those_that_are_safe_are_mended(stage: Stag
         (aws(stage) / "credentials").stat().st_mode & 0o777,
     )
     assert not canary.files_with(aws(stage).rglob("*"))
-    done = doctor(stage)
+    done = doctor(stage, **AND_AWS)
     assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
 
 
@@ -162,7 +164,7 @@ def test_what_botocore_really_uses_is_told(stage: Stage) -> None:
         f"[dev]\naws_access_key_id = AKIAEXAMPLE00000WXYZ\naws_secret_access_key = {OTHER}\n",
         "credentials",
     )
-    told = found(stage)
+    told = found(stage, **AND_AWS)
     assert {"static-keys", "hook-boto3", "hook-aws"} == told.keys()
     assert "boto3 takes the credentials of dev from shared-credentials-file" in told["hook-boto3"]["evidence"]
     assert "the aws command takes" in told["hook-aws"]["evidence"]
@@ -185,7 +187,7 @@ def test_a_strange_program_is_named_and_not_run(stage: Stage, tmp_path: Path) ->
 
 def test_an_error_of_botocore_is_quoted(stage: Stage) -> None:
     config(stage, f"{hook(stage)}role_arn = arn:aws:iam::123456789012:role/admin\n")
-    told = found(stage)
+    told = found(stage, **AND_AWS)
     assert {"rivals", "hook-boto3", "hook-aws"} == told.keys()
     assert "Partial credentials found in assume-role" in told["hook-boto3"]["evidence"]
 
