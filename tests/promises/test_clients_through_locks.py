@@ -29,7 +29,9 @@ PROCESSES = 4
 THREADS = 25  # in each process: the daemon grants one process 64 connections
 PAUSE_S = (0.1, 0.7)  # without one, two cores do nothing but ask, and the test takes minutes
 OPEN_S = 0.05  # about as long as an exec takes: half of the clients find the vault so
-PATIENCE_S = 30.0  # how soon is not asked here: on a busy machine a hundred clients wait longer than `get` does
+PATIENCE_S = (
+    30.0  # how soon is not asked here: on a busy machine a hundred clients wait longer than `get` does
+)
 COMMANDS = 1  # besides: whole `awsvault get` processes, one after the other
 PROFILES = [f"profile{number}" for number in range(10)]
 
