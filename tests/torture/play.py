@@ -67,6 +67,7 @@ class Stage:
         self.fake.__enter__()
         settings = AwsSettings(endpoint_url=self.fake.url)
         self.aws = Aws(settings, attempts=1)
+        self.aws.warm_up()  # before it is copied for a host: else each would read botocore's models for itself
         asyncio.run(self._prepare())
         return self
 
