@@ -168,6 +168,18 @@ def test_a_dry_run_changes_nothing_and_tells_everything(stage: Stage) -> None:
     assert "0 days  work, serves session" in table
 
 
+def test_an_id_that_was_left_alone_is_told_and_no_failure(stage: Stage) -> None:
+    credentials(stage).write_text(
+        f"[half]\naws_access_key_id = AKIAEXAMPLE000000000\n[work]\n{lines(user_key(stage, 'work'))}"
+    )
+    done = stage.run("import", "--all", "--yes")
+    assert (0, True) == (
+        done.returncode,
+        "only half a key: the secret is missing" in done.stdout + done.stderr,
+    )
+    assert credentials(stage).read_text().startswith("[half]\naws_access_key_id = AKIAEXAMPLE000000000\n")
+
+
 def test_without_a_terminal_it_takes_two_words(stage: Stage) -> None:
     credentials(stage).write_text(f"[work]\n{lines(user_key(stage, 'work'))}")
     for words in ([], ["--all"], ["work"]):

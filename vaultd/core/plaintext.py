@@ -56,6 +56,11 @@ class Found:
         return self.access_key_id if looks_like_id(self.access_key_id) else ""
 
     @property
+    def is_harmless(self) -> bool:
+        """An access key id that was left alone: nothing that anybody could use."""
+        return not self.secret.reveal_bytes() and looks_like_id(self.access_key_id)
+
+    @property
     def line(self) -> str:
         return ", ".join(f"{place.where}:{place.line}" for place in self.places)
 

@@ -125,7 +125,7 @@ class _Import:
             self._move(picked, aws)
         if self._as_json:
             self._show(known)
-        left = [it for it in known if it.status == "refused" and not names]
+        left = [it for it in known if it.status == "refused" and not (names or it.found.is_harmless)]
         if left:
             more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
             raise Refused(f"still in plain text: {left[0].found.profile}{more}: {left[0].why_not}", hint="")
