@@ -202,15 +202,18 @@ class Play:
         for _ in range(MOST_STEPS):
             if quiet >= PATIENCE or not (self._later or self._open_runs()):
                 break
-            before = self._stand()
+            before, waited = self._stand(), self._all_wait()
             step = min(self._step(host) for host in self.hosts)
             await self.pass_time(step)
             self._set_clocks_right()
-            waits = all(run.waits for run in self._open_runs())
-            quiet = quiet + step if waits and self._stand() == before else timedelta(0)
+            still = waited and self._all_wait() and self._stand() == before
+            quiet = quiet + step if still else timedelta(0)
         else:
             self.checker.complain("it does not come to an end")
         self.checker.at_the_end()
+
+    def _all_wait(self) -> bool:
+        return all(run.waits for run in self._open_runs())
 
     def _open_runs(self) -> list[Rotation]:
         return [host.run for host in self.hosts if host.run]
