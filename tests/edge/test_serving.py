@@ -8,6 +8,7 @@ import pytest
 
 from tests.edge.desk import PASSPHRASE, Desk, at_aws, code
 from tests.fake_aws import AccessKey, FakeAws, Fault, Gate
+from vaultd.edge.aws import Aws
 
 POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
 ADMIN = "arn:aws:iam::123456789012:role/admin"
@@ -41,14 +42,16 @@ class Office(Desk):
 
 def office(desk: Desk, aws: FakeAws, key: AccessKey) -> Office:
     placed = at_aws(desk, aws)
-    made = Office(placed.home, placed.settings, placed.now)
+    made = Office(placed.home, placed.settings, placed.now, shared_aws=desk.shared_aws)
     made.aws, made.key = aws, key
     return made
 
 
 @pytest.fixture
-def alice(desk: Desk, aws: FakeAws) -> Office:
-    return office(desk, aws, aws.add_key(aws.add_user("alice")))
+def alice(desk: Desk, shared: tuple[FakeAws, Aws], fake: FakeAws, key: AccessKey) -> Office:
+    (desk.home / "config.toml").write_text(f'[aws]\nendpoint_url = "{fake.url}"\n')
+    desk.shared_aws = shared[1]
+    return office(desk, fake, key)
 
 
 # --- roles
