@@ -42,7 +42,8 @@ bench: setup
 	@$(BIN)/python -m tests.bench
 
 # What only has to be repeated, and is repeated more often here: tests/campaign.py.
-OFTEN := $(addprefix tests/promises/,test_clients_through_locks.py test_locks_leak_nothing.py test_malformed_frames.py)
+OFTEN := $(addprefix tests/promises/,test_clients_through_locks.py test_locks_leak_nothing.py test_malformed_frames.py\
+	test_nothing_left_in_memory.py)
 torture: setup
 	@TORTURE=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/torture $(OFTEN)
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests import canary, procfs
+from tests.campaign import times
 from tests.daemons import WARM, Daemon, until
 from tests.weak_daemon import BOUNDS
 from vaultd.core import recovery_code, vault
@@ -23,7 +24,7 @@ from vaultd.wire.errors import WrongPassphrase
 
 pytestmark = procfs.needs_root
 
-LOCKS = 20
+LOCKS = times(50, 10)
 PROFILES = [f"profile{number}" for number in range(50)]
 _MARK = canary.MARK.encode()
 GUESS = f"wrong {canary.MARK} guess"
