@@ -433,6 +433,28 @@ def test_a_get_that_waits_for_aws_gets_nothing_of_a_revoked_key(
     run(scenario)
 
 
+def test_a_profile_that_is_removed_meanwhile_is_revoked_all_the_same(
+    desk: Office, fake: FakeAws, key: AccessKey
+) -> None:
+    gate = Gate()
+
+    async def scenario() -> None:
+        await (await desk.opened()).add("dev", key)
+        fake.fault(Fault.hold(gate), action="UpdateAccessKey")
+        revoking = asyncio.create_task(desk.ask("revoke", profile="dev"))
+        await asyncio.to_thread(gate.arrived.acquire)
+        assert "ok" == code(await desk.ask("remove", profile="dev"))
+        gate.open()
+        reply = await revoking
+        assert (0, [("dev", "inactive")]) == (
+            reply["failed"],
+            [(found["profile"], found["keys"][0]["became"]) for found in reply["profiles"]],
+        )
+        assert "Inactive" == key.status
+
+    run(scenario)
+
+
 def test_nobody_asks_what_is_being_asked_nor_what_a_revoked_key_was_used_for(
     desk: Office, fake: FakeAws, key: AccessKey
 ) -> None:

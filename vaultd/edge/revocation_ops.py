@@ -59,7 +59,7 @@ async def revoke(service: Service, call: Call) -> Frame:
         await service.revoker.keep(outcomes)
     except VaultError as error:
         notes.append(f"what was done could not be written down: {error.message}")
-    return _told(service, call, told(_latest(service, body), outcomes), outcomes, [name], notes)
+    return _told(service, call, told(_latest(service, body, wanted), outcomes), outcomes, [name], notes)
 
 
 async def panic(service: Service, call: Call) -> Frame:
@@ -90,12 +90,13 @@ async def _panic(service: Service, call: Call) -> Frame:
 
     notes = await _written(service, done)  # all of it: the first save may have failed
     service.reminding.look()  # a locked daemon reminds of what is left
-    return _told(service, call, done(_latest(service, body)), outcomes, wanted, notes)
+    return _told(service, call, done(_latest(service, body, body.revocations)), outcomes, wanted, notes)
 
 
-def _latest(service: Service, known: Body) -> Body:
-    """With a key that a rotation brought meanwhile; the vault may be locked by now."""
-    return service.keeper.body if service.keeper.is_unlocked else known
+def _latest(service: Service, known: Body, names: Iterable[str]) -> Body:
+    """With a key that a rotation brought meanwhile; the vault may be locked by now, or a profile be removed."""
+    latest = service.keeper.body if service.keeper.is_unlocked else known
+    return latest if latest.revocations.keys() >= set(names) else known
 
 
 async def _written(service: Service, change: Callable[[Body], Body]) -> list[str]:
