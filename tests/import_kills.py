@@ -128,7 +128,10 @@ class User:
         return {name for name in self.keys if name in known and self._secret(name) == canary.secret(name)}
 
     def _secret(self, name: str) -> str:
-        reply = self.daemon.call("get", profile=name, serve="key")
+        try:
+            reply = self.daemon.call("get", profile=name, serve="key")
+        except NoSuchProfile:
+            return ""  # an undo that was asked for before the kill took it away at this moment
         return str(reply["SecretAccessKey"])
 
     def in_files(self) -> set[str]:

@@ -105,15 +105,17 @@ class Periods:
 
 
 def resumed(rotation: Rotation, now: datetime) -> Rotation:
-    """As found after an unlock: whether CreateAccessKey was sent is not known any more.
+    """As found after an unlock: whether CreateAccessKey was sent is not known any more."""
+    return rotation.at("uncertain", now) if rotation.state == "intent" else rotation
 
-    What was saved under a clock that was ahead must not wait until it is caught up with, nor go on as if so much time
-    had passed: it begins now, and grace and soak begin again.
-    """
-    if rotation.state == "intent":
-        return rotation.at("uncertain", now)
-    if rotation.since <= now + CLOCK_TOLERANCE:
-        return rotation
+
+def is_of_another_clock(rotation: Rotation, now: datetime) -> bool:
+    """Was its state, which lasts or follows one that does, saved under a clock that was ahead? Or is ours behind?"""
+    return rotation.state in PROMOTED and rotation.since > now + CLOCK_TOLERANCE
+
+
+def begun_again(rotation: Rotation, now: datetime) -> Rotation:
+    """Once AWS took our signature, so that it is our clock which is right: nobody knows how much of the time has passed."""
     state = _BEFORE.get(rotation.state, rotation.state)
     promoted_at = rotation.promoted_at and min(rotation.promoted_at, now)
     return replace(rotation.at(state, now), promoted_at=promoted_at)

@@ -31,8 +31,8 @@ _WAY_OUT: Final = "activate {old} in the IAM console, then run: awsvault rotate 
 class Checks(Asking):
     handed_out_for: Callable[[], timedelta]  # how long a key may be used by whom it was handed out to
 
-    async def watch(self, run: Rotation, profile: KeyProfile) -> None:
-        """Does the new key still work? Raises TurnBack, StartOver, Waits, AwsFailed."""
+    async def watched(self, run: Rotation, profile: KeyProfile) -> Rotation:
+        """The run, if its new key still works. Raises TurnBack, StartOver, Waits, AwsFailed."""
         assert run.new
         unknown = (
             f"AWS does not take the new key {run.new.access_key_id} in {profile.region or 'its region'}, "
@@ -47,10 +47,11 @@ class Checks(Asking):
                 raise Waits(unknown) from None
             await self._check_useless(run, profile)
             raise StartOver(unknown) from None
+        return run
 
     async def check_safe(self, run: Rotation, profile: KeyProfile, progress: Progress) -> None:
         """The new key works and is listed active, and nothing that does not ask us uses the old one."""
-        await self.watch(run, profile)
+        await self.watched(run, profile)
         user = await self.user(profile)
         await self._await_listing(run, profile, user, progress)
         if not (run.force or run.hurry):

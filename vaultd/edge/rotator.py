@@ -74,9 +74,8 @@ class Rotator:
             if run and run.back and wanted.hurry:
                 # It is the key that is served which leaked: the way back comes to its end, and that one goes, too.
                 run = await self._go_on(name, progress)
-                profile = self.runs.profile(name)
             if run is None:
-                await self.start.begin(profile, wanted, progress)
+                await self.start.begin(self.runs.profile(name), wanted, progress)
             self.turns.at_once(name)
             return await self._go_on(name, progress)
 
@@ -129,12 +128,11 @@ class Rotator:
         """Start what is due: the steps of open rotations, and those that begin by themselves. Returns at once."""
         if not self.runs.keeper.is_unlocked:
             return
-        now = self.runs.clock.now()
         for name, run in self.runs.open.items():
             profile = self.runs.keeper.body.profiles.get(name)
             if not isinstance(profile, KeyProfile) or not self.turns.is_due(name):
                 continue
-            if run.state in _WATCHED or rotation.is_due(run, self.periods(profile), now):
+            if run.state in _WATCHED or rotation.is_due(run, self.periods(profile), self.runs.clock.now()):
                 self._start(name, self._go_on_alone(name))
         for profile in self._self_rotating():
             if self.turns.is_due(profile.name) and self.is_due(profile):
@@ -217,6 +215,8 @@ class Rotator:
     async def _next(self, run: Rotation, profile: KeyProfile, progress: Progress) -> Rotation | None:
         """The run after what is due; as it is when nothing is, but the key that is served is looked at every hour."""
         now = self.runs.clock.now()
+        if rotation.is_of_another_clock(run, now):
+            return rotation.begun_again(await self.steps.watched(run, profile), now)
         if rotation.is_due(run, self.periods(profile), now):
             return await self.steps.take(run, profile, progress)
         left = rotation.due_at(run, self.periods(profile)) - now
@@ -224,7 +224,7 @@ class Rotator:
         self.turns.again_in(profile.name, again_s)
         if run.state not in _WATCHED or now - run.since < timedelta(seconds=RETRY_S):
             return run
-        await self.steps.watch(run, profile)
+        run = await self.steps.watched(run, profile)
         self._restarted.discard(profile.name)
         return replace(run, waits="")
 
