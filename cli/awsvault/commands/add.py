@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`awsvault add PROFILE`: take a key in, check it with AWS, and let ~/.aws/config ask for it."""
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
-from awsvault import completion, hook, keyinput, output, prompts, serving
+from awsvault import completion, download, hook, keyinput, output, prompts, serving
 from awsvault.commands import home_of, new_app, unlock
 from awsvault.keyinput import KeyText
 from vaultd.wire import client
-from vaultd.wire.errors import Conflict, Undecided, Usage, VaultError
+from vaultd.wire.errors import Conflict, Undecided, Usage
 from vaultd.wire.protocol import Frame
 
 app = new_app()
@@ -95,7 +94,7 @@ def command(  # noqa: PLR0913 - one parameter for each flag
     if plan:
         plan.write_last("the key")
     if csv:
-        _finish_csv(csv, delete=delete_csv)
+        download.finish(csv, delete=delete_csv, ask=prompts.available())
 
 
 def _check_source(*, from_stdin: bool, csv: str | None) -> None:
@@ -156,17 +155,3 @@ def _report(reply: Frame) -> None:
     output.say(
         f"{profile['profile']} is added: key {output.short_key(profile['access_key_id'])} ({owner}), serves {profile['serve']}."
     )
-
-
-def _finish_csv(path: str, *, delete: bool) -> None:
-    """The file holds the secret in plain text."""
-    if not delete and prompts.available():
-        delete = prompts.confirm(f"{path} still holds the secret in plain text. Delete it?", default=True)
-    if not delete:
-        output.say(f"{path} still holds the secret in plain text: delete it.")
-        return
-    try:
-        os.unlink(path)
-    except OSError as error:
-        raise VaultError(f"the key is kept, but {path} cannot be deleted ({error.strerror})") from None
-    output.say(f"{path} is deleted.")

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an import says at its end: what moved, what is left in plain text, and the offer to make older copies worthless."""
 
-import os
 from collections.abc import Sequence
 from importlib import import_module
 
-from awsvault import hook, output, prompts, rewriting
+from awsvault import download, hook, output, prompts, rewriting
 from awsvault.importing import telling
 from awsvault.importing.candidates import Candidate
 from awsvault.importing.keeping import Kept
 from vaultd.core import plaintext
 from vaultd.core.ini import split
 from vaultd.wire import client
-from vaultd.wire.errors import VaultError
 
 
 def tell(kept: Kept, changed: Sequence[str], *, yes: bool) -> None:
@@ -61,16 +59,7 @@ def _tell_of_comments() -> None:
 def _tell_of_others(keys: Sequence[Candidate], *, yes: bool) -> None:
     """What import does not write in: the console's file, the other tool's store."""
     for path in dict.fromkeys(it.source.path for it in keys if it.source.kind == "csv"):
-        if yes or not prompts.confirm(
-            f"{path} still holds the secret in plain text. Delete it?", default=True
-        ):
-            output.say(f"{path} still holds the secret in plain text: delete it.")
-            continue
-        try:
-            os.unlink(path)
-        except OSError as error:
-            raise VaultError(f"the key is kept, but {path} cannot be deleted ({error.strerror})") from None
-        output.say(f"{path} is deleted.")
+        download.finish(path, delete=False, ask=not yes)
     for it in keys:
         if it.source.kind == "tool":
             output.say(f"{it.source.path} still holds the key of {it.found.profile}, too.")
