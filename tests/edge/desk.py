@@ -7,12 +7,13 @@ import asyncio
 import functools
 import json
 import os
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.fake_aws import FakeAws
+from tests.fake_aws import FakeAws, Gate
 from tests.weak_daemon import BOUNDS, COST
 from vaultd.core.policy import AwsSettings, Settings
 from vaultd.edge.audit import Audit
@@ -137,6 +138,13 @@ class Desk:
 
     def audit(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.home / "audit.jsonl").read_text().splitlines()]
+
+
+async def under_way(gate: Gate, asking: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    """What is asked, from the moment on at which a fault holds its call to AWS."""
+    task = asyncio.create_task(asking)
+    await asyncio.to_thread(gate.arrived.acquire)
+    return task
 
 
 def at_aws(desk: Desk, aws: FakeAws) -> Desk:

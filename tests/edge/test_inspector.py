@@ -25,9 +25,8 @@ ASKS = "GetAccessKeyLastUsed"
 
 
 @pytest.fixture
-def aws(shared: tuple[FakeAws, Aws]) -> FakeAws:
-    shared[0].start_over()
-    return shared[0]
+def aws(fake: FakeAws) -> FakeAws:
+    return fake
 
 
 @pytest.fixture

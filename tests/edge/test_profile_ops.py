@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.edge.desk import KEY, PASSPHRASE, Desk, at_aws, code
+from tests.edge.desk import KEY, PASSPHRASE, Desk, at_aws, code, under_way
 from tests.fake_aws import FakeAws, Fault, Gate
 from vaultd.core.rotation import Rotation
 
@@ -130,8 +130,7 @@ def test_a_lock_during_the_call_to_aws_hands_nothing_out(desk: Desk, aws: FakeAw
         await desk.opened()
         await desk.ask("add", profile="dev", access_key_id=key.access_key_id, secret_access_key=key.secret)
         aws.fault(Fault.hold(gate), action="GetSessionToken")
-        asking = asyncio.create_task(desk.ask("get", profile="dev"))
-        await asyncio.to_thread(gate.arrived.acquire)
+        asking = await under_way(gate, desk.ask("get", profile="dev"))
         desk.service.lock("asked")
         gate.open()
         assert "locked" == code(await asking)

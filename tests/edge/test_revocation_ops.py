@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.edge.desk import PASSPHRASE, Desk, code
+from tests.edge.desk import PASSPHRASE, Desk, code, under_way
 from tests.fake_aws import AccessKey, FakeAws, Fault, Gate
 from vaultd.core.keys import Key
 from vaultd.core.policy import AwsSettings, Settings
@@ -424,8 +424,7 @@ def test_a_get_that_waits_for_aws_gets_nothing_of_a_revoked_key(
     async def scenario() -> None:
         await (await desk.opened()).add("dev", key)
         fake.fault(Fault.hold_reply(gate), action="GetSessionToken")
-        asking = asyncio.create_task(desk.ask("get", profile="dev"))
-        await asyncio.to_thread(gate.arrived.acquire)
+        asking = await under_way(gate, desk.ask("get", profile="dev"))
         await desk.ask("revoke", profile="dev")
         gate.open()
         assert code(await asking) in ("aws-failed", "refused")
@@ -441,8 +440,7 @@ def test_a_profile_that_is_removed_meanwhile_is_revoked_all_the_same(
     async def scenario() -> None:
         await (await desk.opened()).add("dev", key)
         fake.fault(Fault.hold(gate), action="UpdateAccessKey")
-        revoking = asyncio.create_task(desk.ask("revoke", profile="dev"))
-        await asyncio.to_thread(gate.arrived.acquire)
+        revoking = await under_way(gate, desk.ask("revoke", profile="dev"))
         assert "ok" == code(await desk.ask("remove", profile="dev"))
         gate.open()
         reply = await revoking
@@ -463,8 +461,7 @@ def test_nobody_asks_what_is_being_asked_nor_what_a_revoked_key_was_used_for(
     async def scenario() -> None:
         await (await desk.opened()).add("dev", key)
         fake.fault(Fault.hold(gate), action="UpdateAccessKey")
-        revoking = asyncio.create_task(desk.ask("revoke", profile="dev"))
-        await asyncio.to_thread(gate.arrived.acquire)
+        revoking = await under_way(gate, desk.ask("revoke", profile="dev"))
         desk.service.revoker.look()
         assert None is desk.service.revoker._resuming
         gate.open()
@@ -483,8 +480,7 @@ def test_a_console_that_waits_for_aws_is_not_opened(desk: Office, fake: FakeAws,
     async def scenario() -> None:
         await (await desk.opened()).add("dev", key)
         fake.fault(Fault.hold(gate), action="getSigninToken")
-        asking = asyncio.create_task(desk.ask("console", profile="dev"))
-        await asyncio.to_thread(gate.arrived.acquire)
+        asking = await under_way(gate, desk.ask("console", profile="dev"))
         await desk.ask("revoke", profile="dev")
         gate.open()
         assert "refused" == code(await asking)
@@ -646,8 +642,7 @@ def test_a_revocation_that_comes_meanwhile_is_not_undone(desk: Office, fake: Fak
         await desk.ask("revoke", profile="dev")
         key.status = "Active"
         fake.fault(Fault.hold_reply(gate), action="GetCallerIdentity")
-        undoing = asyncio.create_task(desk.ask("unrevoke", profile="dev"))
-        await asyncio.to_thread(gate.arrived.acquire)
+        undoing = await under_way(gate, desk.ask("unrevoke", profile="dev"))
         desk.now += timedelta(minutes=1)
         assert 0 == (await desk.ask("revoke", profile="dev"))["failed"]
         gate.open()
@@ -667,8 +662,7 @@ def test_a_key_that_an_undo_makes_active_after_the_next_revocation_is_ended_once
         await desk.add("ops", ops)
         await desk.ask("revoke", profile="dev")
         fake.fault(Fault.hold_reply(gate), action="UpdateAccessKey")
-        undoing = asyncio.create_task(desk.ask("unrevoke", profile="dev", via="ops"))
-        await asyncio.to_thread(gate.arrived.acquire)
+        undoing = await under_way(gate, desk.ask("unrevoke", profile="dev", via="ops"))
         desk.now += timedelta(minutes=1)
         reply = await desk.ask("revoke", profile="dev")
         key.status = "Active"  # the one that is on its way may come last
@@ -860,8 +854,7 @@ def test_what_is_done_is_written_down_before_a_key_ends_itself(
     async def scenario() -> None:
         await (await desk.opened()).add("dev", key)
         fake.fault(Fault.hold_reply(gate), action="UpdateAccessKey")
-        revoking = asyncio.create_task(desk.ask("revoke", profile="dev", sessions=True))
-        await asyncio.to_thread(gate.arrived.acquire)
+        revoking = await under_way(gate, desk.ask("revoke", profile="dev", sessions=True))
         after = await desk.again().unlock()
         assert ("revoked", "Inactive") == (await after.status(), key.status)
         gate.open()
@@ -929,10 +922,8 @@ def test_from_the_first_moment_of_a_panic_nothing_is_served(
         )
         fake.fault(Fault.hold(slow), action="AssumeRole")
         fake.fault(Fault.hold(gate), action="PutUserPolicy")
-        waiting = asyncio.create_task(desk.ask("get", profile="admin"))
-        await asyncio.to_thread(slow.arrived.acquire)
-        panicking = asyncio.create_task(desk.ask("panic"))
-        await asyncio.to_thread(gate.arrived.acquire)
+        waiting = await under_way(slow, desk.ask("get", profile="admin"))
+        panicking = await under_way(gate, desk.ask("panic"))
         assert "locked" == code(await waiting), "although it asked before"
         for op, fields in {
             "get": {"profile": "dev"},
@@ -961,10 +952,8 @@ def test_nothing_is_added_while_a_panic_is_at_work(desk: Office, fake: FakeAws, 
         fake.fault(Fault.hold(asks), action="GetCallerIdentity")
         fake.fault(Fault.hold(denies), action="PutUserPolicy")
         given = {"access_key_id": late.access_key_id, "secret_access_key": late.secret, "serve": "key"}
-        adding = asyncio.create_task(desk.ask("add", profile="late", **given))
-        await asyncio.to_thread(asks.arrived.acquire)
-        panicking = asyncio.create_task(desk.ask("panic"))
-        await asyncio.to_thread(denies.arrived.acquire)
+        adding = await under_way(asks, desk.ask("add", profile="late", **given))
+        panicking = await under_way(denies, desk.ask("panic"))
         asks.open()
         assert "locked" == code(await adding)
         denies.open()

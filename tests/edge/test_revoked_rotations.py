@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.edge.desk import code
+from tests.edge.desk import code, under_way
 from tests.edge.rotation_stage import DAY, MfaStage, RotationStage, play
 from tests.fake_aws import AccessKey, FakeAws, Fault, Gate
 from vaultd.edge.aws import Aws
@@ -20,9 +20,7 @@ async def making_a_key(stage: RotationStage, gate: Gate) -> "asyncio.Task[Any]":
     """A rotation whose new key is in AWS, and whose reply is on the way."""
     await stage.begin()
     stage.fake.fault(Fault.hold_reply(gate), action="CreateAccessKey")
-    rotating = asyncio.create_task(stage.rotate())
-    await asyncio.to_thread(gate.arrived.acquire)
-    return rotating
+    return await under_way(gate, stage.rotate())
 
 
 @play
@@ -93,8 +91,7 @@ async def test_a_new_keys_secret_is_kept_while_a_panic_is_at_work(stage: Rotatio
     makes, denies = Gate(), Gate()
     rotating = await making_a_key(stage, makes)
     stage.fake.fault(Fault.hold(denies), action="PutUserPolicy")
-    panicking = asyncio.create_task(stage.desk.ask("panic"))
-    await asyncio.to_thread(denies.arrived.acquire)
+    panicking = await under_way(denies, stage.desk.ask("panic"))
     makes.open()
     await rotating
     denies.open()
@@ -120,11 +117,9 @@ async def test_no_key_is_made_during_a_panic_that_could_not_be_written_down(
     await stage.begin()
     stage.fake.fault(Fault.hold(tags), action="TagUser")
     stage.fake.fault(Fault.hold(denies), action="PutUserPolicy")
-    rotating = asyncio.create_task(stage.rotate())
-    await asyncio.to_thread(tags.arrived.acquire)
+    rotating = await under_way(tags, stage.rotate())
     monkeypatch.setattr(LocalStore, "save", failing)
-    panicking = asyncio.create_task(stage.desk.ask("panic"))
-    await asyncio.to_thread(denies.arrived.acquire)
+    panicking = await under_way(denies, stage.desk.ask("panic"))
     fails.clear()
     tags.open()
     rotated = await rotating
@@ -140,8 +135,7 @@ async def test_a_key_that_aws_makes_meanwhile_is_told_to_be_active(stage: Rotati
     rotating = await making_a_key(stage, makes)
     stage.fake.fault(Fault.hold(denies), action="PutUserPolicy")
     fields = {"profile": "dev"} if op == "revoke" else {}
-    revoking = asyncio.create_task(stage.desk.ask(op, sessions=True, **fields))
-    await asyncio.to_thread(denies.arrived.acquire)
+    revoking = await under_way(denies, stage.desk.ask(op, sessions=True, **fields))
     makes.open()
     await rotating
     denies.open()
@@ -222,9 +216,7 @@ async def going_back(stage: MfaStage, gate: Gate, action: str) -> "asyncio.Task[
     await stage.desk.tick()
     assert "soak" == stage.state()
     stage.fake.fault(Fault.hold(gate), action=action)
-    going = asyncio.create_task(stage.rotate(rollback=True))
-    await asyncio.to_thread(gate.arrived.acquire)
-    return going
+    return await under_way(gate, stage.rotate(rollback=True))
 
 
 @play
@@ -259,8 +251,7 @@ async def test_a_key_that_aws_makes_active_during_its_revocation_is_not_told_to_
     stage, wakes, denies = mfa_stage, Gate(), Gate()
     going = await going_back(stage, wakes, "UpdateAccessKey")
     stage.fake.fault(Fault.hold(denies), action="PutUserPolicy")
-    revoking = asyncio.create_task(stage.desk.ask("revoke", profile="dev", sessions=True))
-    await asyncio.to_thread(denies.arrived.acquire)
+    revoking = await under_way(denies, stage.desk.ask("revoke", profile="dev", sessions=True))
     ended = set(stage.keys.values())
     wakes.open()
     assert "refused" == code(await going)

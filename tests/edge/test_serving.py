@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.edge.desk import PASSPHRASE, Desk, at_aws, code
+from tests.edge.desk import PASSPHRASE, Desk, at_aws, code, under_way
 from tests.fake_aws import AccessKey, FakeAws, Fault, Gate
 from vaultd.edge.aws import Aws
 
@@ -340,8 +340,7 @@ def test_a_lock_during_an_assume_role_hands_nothing_out(alice: Office) -> None:
         await alice.alice()
         await alice.role(verify=False)
         alice.aws.fault(Fault.hold(gate), action="AssumeRole")
-        asking = asyncio.create_task(alice.ask("get", profile="admin"))
-        await asyncio.to_thread(gate.arrived.acquire)
+        asking = await under_way(gate, alice.ask("get", profile="admin"))
         alice.service.lock("asked")
         await alice.service.broker.settle()
         gate.open()

@@ -63,48 +63,34 @@ def _repeated(word: str) -> list[str]:
     return [name] * int(times or 1)
 
 
-async def plain(play: Play) -> None:
+async def plain(play: Play, *, steps: int = 0, back: bool = False, **fields: bool) -> None:
+    """A rotation to its end; after so many steps of time with `back` the other way round."""
     await play.host.serve()
-    await play.host.ask("rotate", profile="dev")
+    await play.host.ask("rotate", profile="dev", **fields)
+    for _ in range(steps):
+        await play.pass_time(STEP)
+    if back:
+        await play.host.ask("rotate", profile="dev", rollback=True)
     await play.host.serve()
     await play.settle()
 
 
 async def in_a_hurry(play: Play) -> None:
     play.is_hurry = True
-    await play.host.serve()
-    await play.host.ask("rotate", profile="dev", now=True)
-    await play.host.serve()
-    await play.settle()
+    await plain(play, now=True)
 
 
 async def back_in_grace(play: Play) -> None:
     """At once: in the very second of the promotion."""
-    await play.host.serve()
-    await play.host.ask("rotate", profile="dev")
-    await play.host.ask("rotate", profile="dev", rollback=True)
-    await play.host.serve()
-    await play.settle()
+    await plain(play, back=True)
 
 
 async def back_late_in_grace(play: Play) -> None:
-    await play.host.serve()
-    await play.host.ask("rotate", profile="dev")
-    for _ in range(5):
-        await play.pass_time(STEP)
-    await play.host.ask("rotate", profile="dev", rollback=True)
-    await play.host.serve()
-    await play.settle()
+    await plain(play, steps=5, back=True)
 
 
 async def back_in_soak(play: Play) -> None:
-    await play.host.serve()
-    await play.host.ask("rotate", profile="dev")
-    for _ in range(14):
-        await play.pass_time(STEP)
-    await play.host.ask("rotate", profile="dev", rollback=True)
-    await play.host.serve()
-    await play.settle()
+    await plain(play, steps=14, back=True)
 
 
 async def never_works(play: Play) -> None:
